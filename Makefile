@@ -1,0 +1,87 @@
+# The front door: `make` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+# What the lab needs of Debian (lab/system.py says what for); python3-venv is for the virtual environment.
+PACKAGES := curl iproute2 iputils-ping mmdebstrap nftables openssh-client python3-venv strace systemd-container
+
+# Says which requirements the virtual environment holds. Named after their content: git does not keep modification times.
+STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
+
+# Targets are few and build on each other in the order written, so `make -j` may not reorder them.
+.NOTPARALLEL:
+.PHONY: help setup check test demo drift planned requirements clean packages root
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+	  printf '  make %-14s%s\n' "$$target" "$$what"; done
+
+setup: packages $(STAMP) ## install what is missing: Debian packages, .venv
+
+check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest tests --ignore=tests/scenarios
+
+test: root setup check ## all that there is: check, then the scenarios in the lab; root
+	$(RUN)/python -m pytest tests/scenarios
+
+demo: root setup ## an office, a VPC and its tunnels on this machine; root
+	$(RUN)/python demo.py
+
+# Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
+# comes to a line that it would have to run. Lines that begin with + it runs even then.
+ifeq ($(MAKECMDGOALS),drift)
+MAKEFLAGS := q$(MAKEFLAGS)
+endif
+DRIFT := $(VENV)/.drift
+
+drift: planned ## do the hosts match site.yml? exits 0: they do, 2: changes pending, 1: cannot tell
+	$(if $(filter 0 2,$(file < $(DRIFT))),+@exit $(file < $(DRIFT)),@false)
+
+planned:
+	+@rm -f $(DRIFT); if [ -x $(RUN)/python ]; then $(RUN)/python drift.py; echo $$? > $(DRIFT); \
+	  else echo "There is no $(VENV) yet. Run: make setup" >&2; fi
+
+# Only the public index, whatever this machine adds to it: the hashes must fit what everybody else downloads.
+PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+  CUSTOM_COMPILE_COMMAND='make requirements' $(VENV)/pip-tools/bin/pip-compile --quiet --generate-hashes \
+  --strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+requirements: $(STAMP) ## pin requirements*.in in requirements*.txt; UPGRADE=1 takes newer versions
+	$(RUN)/python -m venv $(VENV)/pip-tools
+	$(VENV)/pip-tools/bin/pip install --quiet pip-tools==7.6.2
+	$(PIP_COMPILE) --output-file=requirements.txt requirements.in
+	$(PIP_COMPILE) --output-file=requirements-dev.txt requirements-dev.in
+
+clean: ## remove .venv and the tools' caches; the lab has `python -m lab down`
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "The lab boots hosts, which takes root: sudo make $(MAKECMDGOALS)" \
+	  "(make check needs no root)." >&2; exit 1; }
+
+packages:
+	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Without it: make check" >&2; exit 1; }
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || printf '%s ' "$$package"; \
+	  done); \
+	  [ -n "$$missing" ] || exit 0; \
+	  [ "$$(id -u)" = 0 ] || { echo "Missing; run: sudo apt-get install $$missing" >&2; exit 1; }; \
+	  export DEBIAN_FRONTEND=noninteractive; set -x; \
+	  apt-get -q update && apt-get -q install --yes --no-install-recommends $$missing
+
+$(STAMP):
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Run: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "This is Python %d.%d;" \
+	  " 3.11 or newer is needed. If it is there under another name: make PYTHON=python3.11 setup" % v[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
+	  "Run: apt-get install python3-venv" >&2; exit 1; }
+	[ -x $(RUN)/pip ] || $(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@rm -f $(VENV)/.installed-*
+	@touch $@

@@ -1,0 +1,34 @@
+"""What all tests share: expected outputs that live in files of their own, reviewed as diffs.
+
+`pytest --update-golden` writes them anew; `git diff` then shows what changed.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A machine that is busy is not a failure, and `make check` is run often.
+settings.register_profile("project", deadline=None, max_examples=50)
+settings.load_profile("project")
+
+Golden = Callable[[Path, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the expected outputs anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """`golden(path, text)`: the file at `path` holds exactly `text`, or is made to with --update-golden."""
+
+    def check(path: Path, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8") if path.exists() else None
+        assert text == expected, f"differs from {path}; if it is meant to: pytest --update-golden, then git diff"
+
+    return check

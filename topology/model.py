@@ -1,0 +1,403 @@
+"""What a site file may say: one frozen class per section, each value of the type that it stands for.
+
+A section here is right in itself: its keys are known, its values well-formed. What must hold *between*
+sections is in `rules`; a `Site` from `load` has passed both. Values are refused with a reason and with what
+to write instead, in the words of the site file.
+
+A field's `description` and first `examples` entry are shown to the user when it is missing.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from topology.problem import KeyPath
+
+SMALLEST_VPC = 28  # AWS: a VPC is a /28 or larger
+TUNNELS_PREFIX = 16  # tunnel N is the /29 at N × 256
+NUMBERS = range(1, 251)
+NAT_INTERFACE = "tun-office"
+"""The tunnel's interface on a nat. On the office router it would look like the office's own."""
+
+NOT_PUBLIC = tuple(
+    (IPv4Network(network), what)
+    for network, what in [
+        ("0.0.0.0/8", 'means "this network"'),
+        ("10.0.0.0/8", "is a private address"),
+        ("100.64.0.0/10", "is an address inside a carrier's network"),
+        ("127.0.0.0/8", "is a loopback address"),
+        ("169.254.0.0/16", "is a link-local address"),
+        ("172.16.0.0/12", "is a private address"),
+        ("192.168.0.0/16", "is a private address"),
+        ("224.0.0.0/3", "is a multicast or reserved address"),
+    ]
+)
+"""Not `ipaddress.is_global`: it refuses the networks for documentation and benchmarks, which examples use."""
+
+
+def refuse(why: str, instead: str = "", at: KeyPath = ()) -> PydanticCustomError:
+    """An error for a validator to raise: `why` follows on from the value; `at` is a place below that, if any.
+
+    Without `instead` the field's example is shown.
+    """
+    return PydanticCustomError("refused", "{why}", {"why": why, "instead": instead, "at": at})
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+
+def _text(value: object, wanted: str) -> str:
+    """A scalar as text. Whatever else stands where `wanted` belongs is refused."""
+    if value is None or value == "":
+        raise refuse("has no value", f"write {wanted}")
+    if isinstance(value, (dict, list, tuple)):
+        raise refuse(f"is a {'mapping' if isinstance(value, dict) else 'list'}", f"write {wanted}")
+    return str(value)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Interface(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(value: object) -> IPv4Address:
+    text = _text(value, "an IPv4 address")
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        pass
+    if _is_ipv6(text):
+        raise refuse("is IPv6, which is not supported", "write an IPv4 address")
+    try:
+        address = IPv4Interface(text).ip
+    except ValueError:
+        raise refuse("is not an IPv4 address", "write four numbers, such as 192.0.2.1") from None
+    raise refuse("is a network where one address belongs", f"write {address}")
+
+
+def _network(value: object) -> IPv4Network:
+    text = _text(value, "an IPv4 network")
+    if _is_ipv6(text):
+        raise refuse("is IPv6, which is not supported", "write an IPv4 network")
+    try:
+        interface = IPv4Interface(text)
+    except ValueError:
+        raise refuse("is not an IPv4 network", "write an address and a size, such as 10.0.1.0/24") from None
+    if "/" not in text:
+        whole = "such as {}/24" if text.endswith(".0") else "or {}/32 for this address alone"
+        raise refuse("has no size", f"write the size after a slash, {whole.format(text)}")
+    if interface.ip != interface.network.network_address:
+        why = "has host bits set: a network is written with its first address"
+        raise refuse(why, f"write {interface.network}")
+    if not text.endswith(f"/{interface.network.prefixlen}"):
+        raise refuse("gives its size as a mask", f"write {interface.network}")
+    return interface.network
+
+
+def _public(value: object) -> IPv4Address:
+    """An address that the internet can see."""
+    address = _address(value)
+    for network, what in NOT_PUBLIC:
+        if address in network:
+            instead = "write the nat's Elastic IP address; is it swapped with private_address?"
+            raise refuse(f"{what}: it cannot be reached over the internet", instead)
+    return address
+
+
+def _public_or_dynamic(value: object) -> IPv4Address | None:
+    if value == "dynamic":
+        return None
+    try:
+        return _public(value)
+    except PydanticCustomError as error:
+        instead = "write the address that the internet sees the office at, or `dynamic` if it changes"
+        raise refuse(error.message(), instead) from None
+
+
+def _vpc_network(value: object) -> IPv4Network:
+    network = _network(value)
+    if network.prefixlen > SMALLEST_VPC:
+        raise refuse(f"is smaller than a VPC can be (/{SMALLEST_VPC})", "write the VPC's IPv4 CIDR")
+    return network
+
+
+def _tunnels_network(value: object) -> IPv4Network:
+    network = _network(value)
+    if network.prefixlen != TUNNELS_PREFIX:
+        larger = network.supernet(new_prefix=min(network.prefixlen, TUNNELS_PREFIX))
+        why = f"must be a /{TUNNELS_PREFIX}: tunnel number N takes the /29 that starts at x.x.N.0"
+        raise refuse(why, f"write {larger.network_address}/{TUNNELS_PREFIX}")
+    return network
+
+
+def _whole(lowest: int, highest: int) -> Callable[[object], int]:
+    wanted = f"a whole number from {lowest} to {highest}"
+
+    def parse(value: object) -> int:
+        text = _text(value, wanted)
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise refuse("is not a whole number", f"write {wanted}")
+        if not lowest <= int(text) <= highest:
+            raise refuse("is out of range", f"write {wanted}")
+        return int(text)
+
+    return parse
+
+
+def _zone_name(value: object) -> str:
+    text = _text(value, "the zone's name, such as us-east-1a")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?", text):
+        simpler = re.sub(r"[^a-z0-9]+", "-", text.lower())[:31].strip("-")
+        why = "is not a zone name: 1 to 31 of a-z, 0-9 and -, with no - at either end"
+        raise refuse(why, f"write {simpler}" if simpler else "write a name such as us-east-1a")
+    if text in {"all", "office", "nat"}:
+        raise refuse(f"is reserved: the inventory has a group `{text}` of its own", "choose another name")
+    if text.startswith("nat-"):
+        raise refuse("is reserved: names that start with `nat-` are hosts", "choose another name")
+    return text
+
+
+def _interface(value: object) -> str:
+    text = _text(value, "an interface name such as tun-1")
+    if text == NAT_INTERFACE:
+        raise refuse("is reserved: it is the interface's name on the nats", "write another, such as tun-1")
+    if not re.fullmatch(r"tun-[a-z0-9-]+", text):
+        why = "is not a tunnel's name: on the office router ours are tun- and then a-z, 0-9 or -"
+        raise refuse(why, "write a name such as tun-1")
+    if len(text) > 15:
+        shorter = text[:15].rstrip("-")
+        raise refuse("is too long: Linux allows 15 characters in an interface's name", f"write {shorter}")
+    return text
+
+
+def _host(value: object) -> str:
+    text = _text(value, "a host name or an address")
+    if "://" in text:
+        raise refuse("is a URL", "write the host's name or address alone")
+    if "@" in text:
+        user, _, host = text.rpartition("@")
+        raise refuse("holds a user as well", f"write host: {host}, and user: {user} beside it")
+    if ":" in text and not _is_ipv6(text):
+        host, _, port = text.rpartition(":")
+        raise refuse("holds a port as well", f"write host: {host}, and port: {port} beside it")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) and not _is_ipv6(text):
+        raise refuse("is not a host name or an address", "write one, such as 192.168.50.1")
+    return text
+
+
+def _user(value: object) -> str:
+    text = _text(value, "a user name")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", text):
+        raise refuse("is not a user name", "write one such as root or admin")
+    return text
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    """A path as written or, with a `resolve` in the validation's context, as that function resolves it."""
+    path = Path(_text(value, "a file name"))
+    resolve: Callable[[Path], Path] = (info.context or {}).get("resolve", lambda path: path)
+    return resolve(path)
+
+
+def _strategy(value: object) -> str:
+    text = _text(value, "per-zone")
+    if text == "single":
+        raise refuse("is not available in this version", "write per-zone, or leave the key out")
+    if text != "per-zone":
+        raise refuse("is not a strategy", "write per-zone, or leave the key out")
+    return text
+
+
+def _listed(minimum: int) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if isinstance(value, dict):
+            raise refuse("is a mapping where a list belongs", "start each item with a dash: `- `")
+        if not isinstance(value, (list, tuple)):
+            items = ", ".join(_text(value, "a list: [ ]").replace(",", " ").split())
+            raise refuse("is not in a list", f"write [{items}]")
+        if len(value) < minimum:
+            raise refuse("is empty: at least one is needed")
+        return value
+
+    return check
+
+
+Address = Annotated[IPv4Address, PlainValidator(_address)]
+PublicAddress = Annotated[IPv4Address, PlainValidator(_public)]
+Network = Annotated[IPv4Network, PlainValidator(_network)]
+Port = Annotated[int, PlainValidator(_whole(1, 65535))]
+File = Annotated[Path, PlainValidator(_file)]
+User = Annotated[str, PlainValidator(_user)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed(0))]
+SomeNetworks = Annotated[tuple[Network, ...], BeforeValidator(_listed(1))]
+
+
+# --- sections -----------------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """A mapping of the site file. A key without a value counts as left out."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # Defaults, and the sections that are defaults, pass through the context's `resolve` as well.
+        validate_default=True,
+        revalidate_instances="always",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, value: object) -> object:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict):
+            kind = "empty" if value is None else "a list" if isinstance(value, (list, tuple)) else "a single value"
+            raise refuse(f"is {kind} where keys belong", f"write lines of `key: value`; the keys are {cls.keys()}")
+        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
+
+    @classmethod
+    def keys(cls) -> str:
+        return quoted(cls.model_fields)
+
+
+def quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+class SshDefaults(Section):
+    """For all hosts. Without a `key`, ssh's agent and default keys are used."""
+
+    key: File | None = None
+    known_hosts: File = Path("known_hosts")
+
+
+class OfficeSsh(Section):
+    host: Annotated[str, PlainValidator(_host)] = Field(
+        description="where the office router answers ssh", examples=["192.168.50.1"]
+    )
+    user: User = "root"
+    port: Port = 22
+    key: File | None = None
+
+
+class NatSsh(Section):
+    """`host` is the nat's public address unless given."""
+
+    host: Annotated[str, PlainValidator(_host)] | None = None
+    user: User = "admin"
+    port: Port = 22
+    key: File | None = None
+
+
+class Office(Section):
+    """`public_address` is None when it is dynamic."""
+
+    ssh: OfficeSsh = Field(description="how the office router is reached", examples=["{host: 192.168.50.1}"])
+    public_address: Annotated[IPv4Address | None, PlainValidator(_public_or_dynamic)] = Field(
+        description="the address from which the nats see the office", examples=["198.51.100.10", "dynamic"]
+    )
+    lans: SomeNetworks = Field(description="the networks behind the office router", examples=["[192.168.50.0/24]"])
+
+
+class Vpc(Section):
+    """`resolver` is the VPC's own (its network address + 2) when left out."""
+
+    network: Annotated[IPv4Network, PlainValidator(_vpc_network)] = Field(
+        description="the VPC's IPv4 CIDR", examples=["10.0.0.0/16"]
+    )
+    resolver: Address | None = None
+
+
+class Tunnels(Section):
+    """What all tunnels share. `mtu` in bytes: with OpenVPN's own headers a packet fits a path of 1500."""
+
+    network: Annotated[IPv4Network, PlainValidator(_tunnels_network)] = IPv4Network("10.200.0.0/16")
+    mtu: Annotated[int, PlainValidator(_whole(1280, 1500))] = 1420
+
+
+class Subnets(Section):
+    public: SomeNetworks = Field(
+        description="the zone's subnets with a route to the internet gateway", examples=["[10.0.1.0/24]"]
+    )
+    private: Networks = ()
+
+
+class Nat(Section):
+    private_address: Address = Field(description="the nat's address in a public subnet", examples=["10.0.1.10"])
+    public_address: PublicAddress = Field(description="the nat's Elastic IP address", examples=["198.51.100.11"])
+    ssh: NatSsh = NatSsh()
+
+
+class TunnelOverrides(Section):
+    """What a zone's tunnel may have otherwise than its zone's name implies."""
+
+    number: Annotated[int, PlainValidator(_whole(NUMBERS[0], NUMBERS[-1]))] | None = None
+    port: Port = 1194
+    interface: Annotated[str, PlainValidator(_interface)] | None = None
+
+
+class Zone(Section):
+    name: Annotated[str, PlainValidator(_zone_name)] = Field(
+        description="the availability zone's name", examples=["us-east-1a"]
+    )
+    subnets: Subnets = Field(description="the zone's subnets", examples=["{public: [10.0.1.0/24]}"])
+    nat: Nat = Field(
+        description="the zone's nat", examples=["{private_address: 10.0.1.10, public_address: 198.51.100.11}"]
+    )
+    tunnel: TunnelOverrides = TunnelOverrides()
+
+    @property
+    def number(self) -> int:
+        """The tunnel's number: as given, or the last letter's place in the alphabet (us-east-1b → 2).
+
+        It depends on this zone alone, so that zones may come and go around it.
+        """
+        return self.tunnel.number or ord(self.name[-1]) - ord("a") + 1
+
+    @property
+    def interface(self) -> str:
+        """The tunnel's interface on the office router."""
+        return self.tunnel.interface or f"tun-{self.number}"
+
+    @model_validator(mode="after")
+    def _has_a_number(self) -> Self:
+        if self.tunnel.number is None and not self.name[-1].isalpha():
+            why = f"is missing, and `{self.name}` does not end in a letter that would imply it"
+            instead = f"write tunnel: {{number: N}}, with a number of its own from {NUMBERS[0]} to {NUMBERS[-1]}"
+            raise refuse(why, instead, at=("tunnel", "number"))
+        return self
+
+
+class Site(Section):
+    """Everything in `site.yml`."""
+
+    ssh: SshDefaults = SshDefaults()
+    office: Office = Field(
+        description="the office router and its networks",
+        examples=["{ssh: …, public_address: …, lans: …}, as in site.example.yml"],
+    )
+    vpc: Vpc = Field(description="the VPC as a whole", examples=["{network: 10.0.0.0/16}"])
+    strategy: Annotated[Literal["per-zone"], PlainValidator(_strategy)] = "per-zone"
+    operators: SomeNetworks = Field(description="the networks that may ssh to the nats", examples=["[203.0.113.0/24]"])
+    tunnels: Tunnels = Tunnels()
+    zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1))] = Field(
+        description="one block for each availability zone",
+        examples=["[{name: …, subnets: …, nat: …}], as in site.example.yml"],
+    )
