@@ -1,0 +1,20 @@
+"""Operator side: make, keep and hand out the identities that tunnels trust. Nothing here runs on a host.
+
+A host's identity is its private key, its certificate and the fingerprint that its peers pin; each tunnel adds
+a tls-crypt key of its own. There is no CA. They live in a folder that a team may keep in git, secrets
+encrypted with age:
+
+    recipients.txt          who can read the secrets: age public keys
+    <host>.crt              public: the certificate, its fingerprint above it in plain text
+    <host>.key.age          the host's private key
+    tunnel-<zone>.key.age   the tls-crypt key of that zone's tunnel
+
+Layers, each importing only those above it:
+    errors      the one exception that leaves this package
+    files       files that appear whole or not at all
+    age         the operator's own key: find it, make it, encrypt, decrypt
+    material    keys, certificates, static keys: pure
+    store       the folder: what the deploy reads
+    init        what `python -m credentials init` adds to the folder
+    __main__    the command line
+"""
