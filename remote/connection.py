@@ -1,0 +1,49 @@
+"""How pyinfra reaches a host, and what it says when the host's key is not the one that it knows."""
+
+import logging
+from pathlib import Path
+
+from pyinfra import logger
+
+from topology.plan import Ssh
+
+COMMAND_TIMEOUT = 600  # seconds; the longest is a wait of five minutes for another apt
+
+
+def data(ssh: Ssh) -> dict[str, str | int | bool]:
+    """A host's connection as pyinfra's host data. A user other than root works through sudo without a password.
+
+    The first key that a host shows is remembered in `ssh.known_hosts`; another one later is refused.
+    """
+    return {
+        "ssh_hostname": ssh.host,
+        "ssh_user": ssh.user,
+        "ssh_port": ssh.port,
+        **({"ssh_key": str(ssh.key)} if ssh.key else {}),
+        "ssh_known_hosts_file": str(ssh.known_hosts),
+        "ssh_strict_host_key_checking": "accept-new",
+        "_sudo": ssh.user != "root",
+        "_timeout": COMMAND_TIMEOUT,
+    }
+
+
+def adapt_messages(known_hosts: Path) -> None:
+    """Make what pyinfra says of host keys true of `known_hosts`: it takes the file of the user's own for granted."""
+    logger.addFilter(_OwnKnownHosts(known_hosts))
+
+
+class _OwnKnownHosts(logging.Filter):
+    def __init__(self, known_hosts: Path) -> None:
+        super().__init__()
+        self._path = known_hosts
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.lstrip().startswith("ssh-keygen -R "):
+            record.msg = (
+                f"{message} -f {self._path}\n"
+                "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console"
+            )
+            record.args = None
+        # The file comes with the first host's key; until then its absence is no failure.
+        return self._path.exists() or not message.startswith(f"Failed to load host keys from {self._path}")

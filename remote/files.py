@@ -1,0 +1,127 @@
+"""Files that are wholly ours: what they should be, how that differs from what is there, and the commands that mend it.
+
+A file appears under its name complete, with its owner and mode, or not at all: it is written beside its place with
+umask 077 and moved there. Its content travels on the command's standard input, never in an argument.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from shlex import quote
+
+from pyinfra import host, logger, state
+from pyinfra.api import HiddenValue, StringCommand
+from pyinfra.facts.files import FileContents
+from pyinfra.operations.util.files import generate_color_diff
+
+from remote.facts import FileState
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be: `content` ends with a newline. A `HiddenValue` is never shown, in a diff or anywhere else."""
+
+    path: str
+    content: str | HiddenValue
+    mode: str = "644"
+
+    @property
+    def text(self) -> str:
+        return self.content.unmask() if isinstance(self.content, HiddenValue) else self.content
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory to be."""
+
+    path: str
+    mode: str = "755"
+
+
+def sums(files: Sequence[File]) -> str:
+    """What `sha256sum` prints for `files` on a host where they are as they should be."""
+    return "".join(f"{file.sha256}  {file.path}\n" for file in files)
+
+
+def changes(
+    wanted: Sequence[File | Directory], owned: Sequence[str], found: Mapping[str, FileState]
+) -> list[StringCommand]:
+    """The commands that make `wanted` so, in order, and remove what `found` holds beyond it.
+
+    `found` must cover the paths of `wanted` and the shell patterns `owned`, which match nothing but what is ours.
+    Every difference is announced before the list is returned: pyinfra runs an operation only up to its first command
+    when it plans, and a plan has to show them all.
+    """
+    commands = []
+    for item in wanted:
+        have = found.get(item.path)
+        if isinstance(item, Directory):
+            if have is None or (have.kind, have.mode, have.user) != ("directory", item.mode, "root"):
+                announce(f"Will make directory {item.path} (mode {item.mode})")
+                commands.append(_make_directory(item))
+        elif have is None or have.kind != "file" or have.sha256 != item.sha256:
+            _announce_content(item, have)
+            commands.append(_write(item))
+        elif (have.mode, have.user, have.group) != (item.mode, "root", "root"):
+            announce(f"Will set {item.path} from {have.user}:{have.group} {have.mode} to root:root {item.mode}")
+            commands.append(_set_owner_and_mode(item))
+
+    keep = {item.path for item in wanted}
+    stale = sorted(path for path in found if path not in keep and _matches_any(path, owned))
+    if stale:
+        announce(f"Will remove {', '.join(stale)}")
+        commands.append(StringCommand("rm -rf --", *map(quote, stale)))
+    return commands
+
+
+def announce(message: str, lines: Sequence[str] = ()) -> None:
+    """With `--diff`, say what is about to change: once, when it is planned, or where nothing was planned (`--yes`)."""
+    if not state.config.DIFF or (state.is_executing and state.should_check_for_changes()):
+        return
+    host.log(message, logger.info)
+    for line in lines:
+        logger.info("  %s", line)
+
+
+def diff(old: str, new: str) -> list[str]:
+    """The lines of a coloured diff of two texts."""
+    return list(generate_color_diff(old.splitlines(keepends=True), new.splitlines(keepends=True)))
+
+
+def _announce_content(file: File, have: FileState | None) -> None:
+    verb = "create" if have is None else "modify"
+    if isinstance(file.content, HiddenValue):
+        announce(f"Will {verb} {file.path} (secret, not shown)")
+    elif state.config.DIFF:
+        lines = (host.get_fact(FileContents, path=file.path) or []) if have else []
+        announce(f"Will {verb} {file.path}", diff("".join(f"{line}\n" for line in lines), file.content))
+
+
+def _matches_any(path: str, patterns: Sequence[str]) -> bool:
+    # As the shell matches them: `*` does not cross a slash.
+    pure = PurePosixPath(path)
+    return any(len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern) for pattern in patterns)
+
+
+def _make_directory(directory: Directory) -> StringCommand:
+    path = quote(directory.path)
+    return StringCommand(f"install -d -o root -g root -m {directory.mode} -- {path}")
+
+
+def _write(file: File) -> StringCommand:
+    path, fresh = quote(file.path), quote(f"{file.path}.new")
+    return StringCommand(
+        f"umask 077 && {{ cat > {fresh} && chown root:root {fresh} && chmod {file.mode} {fresh} && mv -f {fresh} {path}"
+        f" || {{ rm -f {fresh}; echo could not write {path} >&2; false; }}; }}",
+        _stdin=file.text,
+    )
+
+
+def _set_owner_and_mode(file: File) -> StringCommand:
+    path = quote(file.path)
+    return StringCommand(f"chown root:root {path} && chmod {file.mode} {path}")

@@ -1,0 +1,229 @@
+"""Operations on whole state: each reads what it needs in one fact, and acts on what differs from what should be.
+
+Nothing here depends on what an earlier operation of the same run did: a deploy that died half-way and runs again finds
+the rest of its work by looking.
+"""
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from shlex import quote
+from typing import TypeAlias
+
+from pyinfra import host, logger, state
+from pyinfra.api import FunctionCommand, Host, StringCommand, operation
+from pyinfra.api import State as PyinfraState
+
+from remote.facts import HostState, InstalledPackages, Probe, UnitState
+from remote.files import Directory, File, announce, changes, diff, sums
+
+Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A systemd unit and what it is started from.
+
+    Whenever the unit starts it leaves in the file `record`, below /run, the sums of its `inputs` (`sums(inputs)`, which
+    may be followed by more). So what it runs can be told from what is on disk, in this run or after one that died.
+    """
+
+    unit: str
+    inputs: tuple[File, ...]
+    record: str
+    drop_in: str | None = None  # beside the unit's own file; systemd must have read it as it is on disk
+
+
+def failure(message: str) -> FunctionCommand:
+    """A command that stops this host, and no other, with `message`."""
+
+    def fail(state: PyinfraState, host: Host) -> bool:
+        host.log_styled(message, fg="red", log_func=logger.error)
+        return False
+
+    return FunctionCommand(fail, (), {})
+
+
+@operation()
+def packages(present: Sequence[str], minimum: Mapping[str, tuple[str, str]]) -> Commands:
+    """Install what is missing of `present`, from the host's own apt sources.
+
+    `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
+    is refused before anything is installed. Waits for another apt to finish, five minutes at most.
+    """
+    installed = host.get_fact(InstalledPackages, packages=present)
+    old = [name for name, (version, _) in minimum.items() if name in installed and older(installed[name], version)]
+    missing = [name for name in present if name not in installed] + old
+    if not missing:
+        host.noop("packages are installed")
+        return
+    announce(f"Will install {', '.join(missing)}")
+    yield StringCommand(_APT_UPDATE)
+    for name, (version, releases) in minimum.items():
+        yield StringCommand(_apt_offers(name, version, releases))
+    names = " ".join(map(quote, missing))
+    yield StringCommand(
+        f"DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
+        f" install --yes --no-install-recommends {names} >/dev/null"
+        f" || {{ echo 'apt could not install {names}: is its mirror reachable from this host?' >&2; false; }}"
+    )
+
+
+# apt-get waits for dpkg's lock by itself, and not for the lists' lock, which a fresh instance's cloud-init may hold.
+# A mirror that is down is a warning here: the packages may be had from another, and if not, the next command says so.
+_APT_UPDATE = """
+for attempt in $(seq 60); do
+    answer=$(apt-get -qq update 2>&1) && { [ -z "$answer" ] || echo "$answer" >&2; exit 0; }
+    case $answer in *'Could not get lock'*) sleep 5 ;; *) echo "$answer" >&2; exit 1 ;; esac
+done
+echo "another apt has held its lock for five minutes: $answer" >&2; exit 1
+"""
+
+
+def _apt_offers(name: str, version: str, releases: str) -> str:
+    """A shell command that fails where apt would install a version of `name` older than `version`."""
+    too_old = f"this host offers {name} $offer; {version} or later is needed, which {releases} has"
+    return (
+        f"offer=$(apt-cache policy {quote(name)} | sed -n 's/^  Candidate: //p');"
+        ' case $offer in "" | "(none)")'
+        f" echo 'apt knows no package {name}: is its mirror reachable from this host?' >&2; exit 1 ;; esac;"
+        f' dpkg --compare-versions "$offer" ge {version} || {{ echo "{too_old}" >&2; exit 1; }}'
+    )
+
+
+def older(have: str, want: str) -> bool:
+    """Whether a Debian package's version is below `want`, a dotted number: `2.5.1-3` is older than `2.6`."""
+    upstream = have.rpartition(":")[2]
+    numbers = [int(number) for number in re.findall(r"\d+", re.split(r"[-+~]", upstream)[0])]
+    return numbers < [int(number) for number in want.split(".")]
+
+
+@operation()
+def files(wanted: Sequence[File | Directory], owned: Sequence[str] = ()) -> Commands:
+    """Files and directories as they should be, and nothing else at paths that match the shell patterns `owned`."""
+    found = host.get_fact(HostState, files=[*(item.path for item in wanted), *owned]).files
+    commands = changes(wanted, owned, found)
+    if not commands:
+        host.noop("files are as they should be")
+    yield from commands
+
+
+@operation()
+def sysctls(file: File, values: Mapping[str, str]) -> Commands:
+    """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any)."""
+    now = host.get_fact(HostState, files=[file.path], sysctls=list(values))
+    commands = changes([file], [], now.files)
+    drifted = [
+        f"{path} = {have}, not {want}"
+        for pattern, want in values.items()
+        for path, have in now.sysctls.items()
+        if re.fullmatch(pattern.replace("*", "[^/]+"), path) and have != want
+    ]
+    for difference in drifted:
+        announce(f"Will correct {difference}")
+    if commands or drifted:
+        commands.append(StringCommand("/usr/lib/systemd/systemd-sysctl", quote(file.path)))
+    else:
+        host.noop("kernel settings are as they should be")
+    yield from commands
+
+
+@operation()
+def loaded(service: Service, wanted: Sequence[File | Directory], show: str) -> Commands:
+    """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
+
+    `show` prints what the kernel holds; the unit leaves the same, as it was right after loading, in its record behind
+    the inputs' sums. Comparing the two needs no opinion on how the kernel's tools spell a rule.
+    """
+    now = host.get_fact(
+        HostState,
+        files=[item.path for item in wanted],
+        units=[service.unit],
+        records=[service.record],
+        show=[show],
+    )
+    commands = changes(wanted, [], now.files)
+    expected = sums(service.inputs)
+    record = now.records.get(service.record, "")
+    shown = now.shown.get(show, "")
+    drift = record.startswith(expected) and record.removeprefix(expected) != shown
+    if drift:
+        announce("Will load again what the kernel has lost or gained", diff(shown, record.removeprefix(expected)))
+    stale = drift or not record.startswith(expected)
+    commands += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
+    if not commands:
+        host.noop("the kernel holds what it should")
+    yield from commands
+
+
+@operation()
+def services(
+    wanted: Sequence[Service], marks: str, wanted_marks: Sequence[str], instance_files: Sequence[str]
+) -> Commands:
+    """Units enabled, running, and started from what is on disk now; instances of ours beyond `wanted` are gone.
+
+    `marks` is a shell pattern of drop-in files that only our instances have, `UNIT.d/NAME.conf`; those not among
+    `wanted_marks` belong to an instance that left the site: it is disabled and stopped, and its drop-in removed with
+    its own files, `instance_files` with `{unit}` for the unit's name and `{instance}` for what follows its `@`.
+    """
+    now = host.get_fact(
+        HostState,
+        files=[marks],
+        units=[service.unit for service in wanted],
+        records=[service.record for service in wanted],
+    )
+    commands = []
+    for mark in sorted(now.files.keys() - set(wanted_marks)):
+        folder = mark.rpartition("/")[0]
+        unit = folder.rpartition("/")[2].removesuffix(".d")
+        instance = unit.partition("@")[2].removesuffix(".service")
+        announce(f"Will stop and remove {unit}")
+        own_files = " ".join(quote(file.format(unit=unit, instance=instance)) for file in instance_files)
+        commands.append(
+            StringCommand(
+                f"systemctl disable --quiet --now {quote(unit)}; rm -f {own_files} && rm -rf {quote(folder)}"
+                " && systemctl daemon-reload"
+            )
+        )
+    for service in wanted:
+        stale = now.records.get(service.record) != sums(service.inputs)
+        commands += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
+    if not commands:
+        host.noop("services run what is on disk")
+    yield from commands
+
+
+def _start(service: Service, unit: UnitState, *, stale: bool) -> list[StringCommand]:
+    """The commands that leave `service` enabled and running from what is on disk; none if it is so already."""
+    commands = []
+    name = quote(service.unit)
+    if not unit.enabled:
+        announce(f"Will enable {service.unit}")
+        commands.append(StringCommand(f"systemctl enable --quiet {name}"))
+    if unit.outdated or (service.drop_in and service.drop_in not in unit.drop_ins):
+        announce(f"Will have systemd read {service.unit} again")
+        commands.append(StringCommand("systemctl daemon-reload"))
+    if not unit.active or stale:
+        announce(f"Will {'restart' if unit.active else 'start'} {service.unit}")
+        commands.append(
+            StringCommand(
+                f"systemctl daemon-reload; systemctl restart {name} || {{"
+                f" journalctl --unit {name} --lines 15 --no-pager --output cat >&2;"
+                f" echo {name} did not start >&2; false; }}"
+            )
+        )
+    return commands
+
+
+@operation()
+def proof(script: str, quick_script: str, complaint: str) -> Commands:
+    """Fail this host if `script`, which waits for what needs time, prints anything: what it prints is the cause.
+
+    A plan asks `quick_script` instead, which does not wait: what is broken now shows as work to be done.
+    """
+    causes = host.get_fact(Probe, script=script if state.is_executing else quick_script)
+    if causes:
+        announce(f"Not so now: {complaint}", causes.splitlines())
+        yield failure(f"{complaint}:\n{causes.rstrip()}")
+    else:
+        host.noop("proved")

@@ -1,0 +1,101 @@
+"""What is changed, decided from what is there. That the commands do it is for the scenarios to see."""
+
+from collections.abc import Iterator
+
+import pytest
+from pyinfra.api import Config, HiddenValue, Inventory, StringCommand
+from pyinfra.api import State as PyinfraState
+from pyinfra.context import ctx_host, ctx_state
+
+from remote.facts import FileState
+from remote.files import Directory, File, changes, sums
+from remote.operations import older
+
+SECRET = "c2VjcmV0IHRoYXQgbm9ib2R5IG1heSBzZWU="
+KEY = File("/etc/x/key", HiddenValue(f"{SECRET}\n"), mode="600")
+CONF = File("/etc/x/conf", "text\n")
+
+
+@pytest.fixture(autouse=True)
+def planning() -> Iterator[None]:
+    inventory = Inventory((["@local"], {}))
+    state = PyinfraState(inventory, Config(DIFF=True))
+    with ctx_state.use(state), ctx_host.use(inventory.get_host("@local")):
+        yield
+
+
+def as_it_should_be(*items: File | Directory) -> dict[str, FileState]:
+    return {
+        item.path: FileState("directory", item.mode, "root", "root")
+        if isinstance(item, Directory)
+        else FileState("file", item.mode, "root", "root", item.sha256)
+        for item in items
+    }
+
+
+def paths(commands: list[StringCommand]) -> list[str]:
+    return [command.get_raw_value() for command in commands]
+
+
+def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
+    wanted: list[File | Directory] = [Directory("/etc/x"), KEY]
+    assert changes(wanted, ["/etc/x/*"], as_it_should_be(*wanted)) == []
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        FileState("file", "644", "root", "root", KEY.sha256),
+        FileState("file", "600", "nobody", "root", KEY.sha256),
+        FileState("file", "600", "root", "adm", KEY.sha256),
+    ],
+)
+def test_owner_and_mode_are_set_without_sending_the_content_again(there: FileState) -> None:
+    [command] = changes([KEY], [], {KEY.path: there})
+    assert command.get_raw_value() == "chown root:root /etc/x/key && chmod 600 /etc/x/key"
+    assert not command.connector_arguments
+
+
+@pytest.mark.parametrize(
+    "there",
+    [None, FileState("file", "600", "root", "root", "0" * 64), FileState("other", "777", "root", "root", KEY.sha256)],
+)
+def test_content_travels_on_standard_input_alone(there: FileState | None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        [command] = changes([KEY], [], {KEY.path: there} if there else {})
+    assert command.connector_arguments["_stdin"] == f"{SECRET}\n"
+    assert SECRET not in command.get_raw_value() + repr(command) + repr(KEY) + caplog.text
+    assert "secret, not shown" in caplog.text
+
+
+def test_what_matches_a_pattern_of_ours_and_should_not_be_there_goes() -> None:
+    there = as_it_should_be(CONF, File("/etc/x/old", "x\n"), Directory("/etc/x/below"), File("/etc/x/below/y", "x\n"))
+    there["/etc/other"] = FileState("file", "644", "root", "root", "0" * 64)
+    assert paths(changes([CONF], ["/etc/x/*"], there)) == ["rm -rf -- /etc/x/below /etc/x/old"]
+
+
+def test_paths_are_quoted() -> None:
+    [command] = changes([File("/etc/x/it's $HOME", "x\n")], [], {})
+    assert "$HOME'" in command.get_raw_value() and " /etc/x/it's" not in command.get_raw_value()
+
+
+def test_sums_are_what_sha256sum_prints() -> None:
+    zeros = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sums([File("/a", ""), File("/b", "")]) == f"{zeros}  /a\n{zeros}  /b\n"
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "answer"),
+    [
+        ("2.5.1-3", "2.6", True),
+        ("2.4.7-1+deb10u1", "2.6", True),
+        ("2.6.14-0+deb12u2", "2.6", False),
+        ("2.6-1", "2.6", False),
+        ("2.6~rc1-1", "2.6", False),
+        ("2.10.0-1", "2.6", False),
+        ("1:2.5.9-1", "2.6", True),
+        ("3.0", "2.6", False),
+    ],
+)
+def test_versions_are_compared_by_number(have: str, want: str, answer: bool) -> None:
+    assert older(have, want) is answer
