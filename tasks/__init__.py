@@ -1,0 +1,1 @@
+"""One effect per module. Each takes the host's plan; what differs by role is the template, not the code."""

@@ -1,0 +1,24 @@
+"""The kernel forwards, now and after a reboot."""
+
+from remote import operations
+from remote.files import File
+from tasks import paths
+from templates import render
+from topology.plan import HostPlan
+
+
+def file(plan: HostPlan) -> File:
+    """The settings for the next boot."""
+    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/60-vpc-openvpn.conf.j2"))
+
+
+def settings(text: str) -> dict[str, str]:
+    """The settings that a sysctl.d file makes, by path below /proc/sys: the file is the only place that states them."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key.strip().replace(".", "/"): value.strip() for key, value in pairs}
+
+
+def enable(plan: HostPlan) -> None:
+    """Make the settings, and set right what has drifted."""
+    wanted = file(plan)
+    operations.sysctls(name="Forwarding is on", file=wanted, values=settings(wanted.text))

@@ -1,0 +1,28 @@
+"""Where things land on the hosts. Everything below `HOME`, `LIB` and `RUN` is ours alone."""
+
+HOME = "/etc/vpc-openvpn"
+LIB = "/usr/local/lib/vpc-openvpn"
+RUN = "/run/vpc-openvpn"  # gone after a reboot: what is recorded here is about the running system
+
+IDENTITY = f"{HOME}/identity"
+CLIENTS = f"{HOME}/clients"
+CERTIFICATE = f"{IDENTITY}/host.crt"
+PRIVATE_KEY = f"{IDENTITY}/host.key"
+
+FIREWALL_RULES = f"{HOME}/firewall.rules"
+GUARD_ROUTES = f"{HOME}/routes"
+FIREWALL_LOADER = f"{LIB}/firewall"
+FIREWALL_UNIT = "vpc-openvpn-firewall.service"
+UNITS = "/etc/systemd/system"
+
+SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"
+
+
+def tls_crypt(zone: str) -> str:
+    """The key that both ends of a zone's tunnel wrap their first packets with."""
+    return f"{IDENTITY}/tunnel-{zone}.key"
+
+
+def record(unit: str) -> str:
+    """Where a unit leaves the sums of what it was started from."""
+    return f"{RUN}/{unit}.record"

@@ -1,0 +1,41 @@
+"""From the site file to one host's plan and secrets, read once per run."""
+
+from functools import cache
+
+from pyinfra.api.exceptions import DeployError
+
+from credentials.errors import CredentialsError
+from credentials.store import Store
+from topology.load import load, site_path
+from topology.plan import HostPlan, plan
+
+
+@cache
+def _plans() -> dict[str, HostPlan]:
+    return plan(load())
+
+
+@cache
+def _store() -> Store:
+    return Store.from_environment(site_path())
+
+
+def plan_of(host: str) -> HostPlan:
+    """All that the host `host` of the inventory must be."""
+    return _plans()[host]
+
+
+def store_for(plan: HostPlan) -> Store:
+    """The identities, once it is sure that all that the host needs can be read.
+
+    Raises `DeployError`, which ends the run before any host is changed, with what is missing and what to type.
+    """
+    store = _store()
+    try:
+        store.check({plan.host: plan})
+        store.private_key(plan.host)
+        for tunnel in plan.tunnels:
+            store.tls_crypt(tunnel.zone)
+    except CredentialsError as error:
+        raise DeployError(f"{error}\nNo host was changed.") from None
+    return store
