@@ -1,0 +1,71 @@
+"""Do the hosts match the site? Plans a deploy, changes nothing, and answers with its exit status.
+
+    python drift.py [--limit HOST|GROUP]…
+
+0: every host is as the site says. 2: changes are pending, shown above as a diff. 1: it cannot be told, because a host
+does not answer, the site file has errors, an identity cannot be read, … pyinfra itself exits 0 in the first two.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MATCH, ERROR, PENDING = 0, 1, 2
+
+
+def main() -> int:
+    """Run the plan and judge it."""
+    parser = argparse.ArgumentParser(
+        prog="drift.py", description="Exit status 0: hosts match the site; 2: changes pending."
+    )
+    parser.add_argument("--limit", action="append", default=[], metavar="HOST|GROUP", help="only these hosts")
+    limits = [word for limit in parser.parse_args().limit for word in ("--limit", limit)]
+
+    # Standard error stays the operator's: it has the diff, and what is wrong if something is.
+    plan = subprocess.run(
+        [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "--dry", "--diff", "--json", *limits],
+        cwd=HERE,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    pending = _pending(plan.stdout) if plan.returncode == 0 else None
+    if pending is None:
+        print("Drift is unknown: see above for what is wrong.", file=sys.stderr)
+        return ERROR
+    for host, effects in sorted(pending.items()):
+        print(f"{host}: not so now: {', '.join(effects)}")
+    print("Changes are pending." if pending else "The hosts match the site.")
+    return PENDING if pending else MATCH
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with SITE still right from another folder, and without the setting that hides all changes."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYINFRA_YES"}
+    if "SITE" in environment:
+        environment["SITE"] = str(Path(environment["SITE"]).absolute())
+    return environment
+
+
+def _pending(output: str) -> dict[str, list[str]] | None:
+    """The names of the operations that would change something, by host; None where no host was asked."""
+    operations: list[dict[str, Any]] = json.loads(output)["plan"] if output.strip() else []
+    if not operations:
+        return None
+    pending = defaultdict(list)
+    for operation in operations:
+        for host in (*operation["hosts_with_change"], *operation["hosts_with_conditional_change"]):
+            pending[host].append(operation["name"])
+    return pending
+
+
+if __name__ == "__main__":
+    sys.exit(main())
