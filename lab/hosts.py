@@ -1,0 +1,215 @@
+"""A host's disk, power and console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from lab import cgroups, layout, namespaces, network, state
+from lab.layout import Host, Layout
+from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
+from lab.system import LabError, run, wait_until
+
+BOOT_SECONDS = 60
+
+# The office router is somebody's router: it forwards and masquerades without us, by its own boot units.
+_ROUTER_FILES = {
+    "etc/sysctl.d/router.conf": "net.ipv4.ip_forward = 1\n",
+    "etc/nftables.conf": f"""\
+#!/usr/sbin/nft -f
+# The office's own rules: the LAN goes out by the internet line with its address.
+table inet router
+delete table inet router
+table inet router {{
+  chain postrouting {{
+    type nat hook postrouting priority srcnat;
+    ip saddr {layout.OFFICE_LAN} oifname "wan" masquerade
+  }}
+}}
+""",
+}
+_ROUTER_UNIT_LINK = "etc/systemd/system/sysinit.target.wants/nftables.service"
+
+
+def make_ssh_key() -> None:
+    SSH_KEY.parent.mkdir(mode=0o700)
+    _generate_key(SSH_KEY, "vpc-openvpn lab")
+
+
+def make_disk(host: Host) -> None:
+    """A blank disk: the base system, a name, a new ssh host key, and who may log in."""
+    disk = state.disk(host.name)
+    for folder in (disk.upper, disk.work, disk.root):
+        folder.mkdir(parents=True)
+    ssh = disk.upper / "etc/ssh"
+    ssh.mkdir(parents=True)
+    _generate_key(ssh / "ssh_host_ed25519_key", f"root@{host.name}")
+    _write(disk.upper / "etc/hostname", f"{host.name}\n")
+    _write(disk.upper / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n")
+    _write(disk.upper / "etc/machine-id", f"{uuid.uuid4().hex}\n")
+    if host.kind == "office":
+        _make_router(disk.upper)
+        _authorize(disk.upper / "root", owner=0, mode=0o700)
+    else:
+        _authorize(disk.upper / "home/admin", owner=1000, mode=0o755)
+
+
+def remove_disk(host: Host) -> None:
+    shutil.rmtree(state.disk(host.name).folder, ignore_errors=True)
+
+
+def power_on(hosts: Iterable[Host]) -> None:
+    """Plug in and boot hosts that are off, all at once; returns when they serve."""
+    hosts = list(hosts)
+    network.plug_in(hosts)
+    started = [(host, _start(host)) for host in hosts]
+    for host, process in started:
+        if process is not None:
+            _wait_until_serving(host, process)
+
+
+def power_off(hosts: Iterable[Host]) -> None:
+    """Cut the power: nothing of the hosts is told, nothing of their kernel state survives, their disks do."""
+    hosts = list(hosts)
+    groups = sorted(set(cgroups.ours()) & {host.name for host in hosts})
+    cgroups.kill(groups)
+    namespaces.kill_processes(host.name for host in hosts)
+    for host in hosts:
+        network.unplug(host)
+    for group in groups:
+        cgroups.remove(group)
+
+
+def is_on(host: Host, processes: dict[str, list[int]]) -> bool:
+    """`processes` is what namespaces.processes() has just returned."""
+    if host.real:
+        return namespaces.init_pid(processes.get(host.name, [])) is not None
+    return namespaces.exists(host.name)
+
+
+def ssh_fingerprint(host: Host) -> str | None:
+    """SHA256:… of the host's ssh key; None for a host without an ssh server."""
+    key = state.disk(host.name).upper / "etc/ssh/ssh_host_ed25519_key.pub"
+    if not host.real or not key.exists():
+        return None
+    return run(["ssh-keygen", "-l", "-f", key]).split()[1]
+
+
+def enter(host: Host, command: list[str]) -> None:
+    """Become `command`, on the host. Does not return."""
+    if not host.real:
+        _become(["nsenter", f"--net={namespaces.path(host.name)}", "--", *command])
+    pid = namespaces.init_pid(namespaces.processes().get(host.name, []))
+    if pid is None:
+        raise LabError(f"{host.name} is off; `python -m lab start {host.name}` boots it")
+    environment = ["HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8"]
+    environment += ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    environment += [f"TERM={os.environ.get('TERM', 'dumb')}"]
+    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+    _become(["nsenter", "--target", str(pid), *spaces, "--", "/usr/bin/env", "-i", *environment, *command])
+
+
+def _become(command: list[str]) -> None:
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise LabError(f"cannot run {command[0]}: {error}") from error
+
+
+def _generate_key(path: Path, comment: str) -> None:
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _authorize(home: Path, owner: int, mode: int) -> None:
+    """Let the lab's key log in to the account with this home directory."""
+    folder = home / ".ssh"
+    folder.mkdir(parents=True)
+    home.chmod(mode)
+    folder.chmod(0o700)
+    keys = folder / "authorized_keys"
+    keys.write_text(SSH_KEY.with_suffix(".pub").read_text())
+    keys.chmod(0o600)
+    for path in (home, folder, keys):
+        os.chown(path, owner, owner)
+
+
+def _make_router(upper: Path) -> None:
+    for name, text in _ROUTER_FILES.items():
+        _write(upper / name, text)
+    link = upper / _ROUTER_UNIT_LINK
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to("/lib/systemd/system/nftables.service")
+
+
+def _start(host: Host) -> subprocess.Popen[bytes] | None:
+    """Start the process that runs the host, if it takes one; it outlives this command."""
+    if host.real:
+        cgroups.create(host.name)
+        with state.disk(host.name).console.open("ab") as console:
+            return _start_detached([sys.executable, "-m", "lab.supervisor", host.name], console.fileno())
+    if host.kind == "web":
+        enter = ["nsenter", f"--net={namespaces.path(host.name)}"]
+        return _start_detached([*enter, sys.executable, "-m", "lab.web", str(WEB_ROOT)], subprocess.DEVNULL)
+    return None
+
+
+def _start_detached(command: list[str], output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
+def _wait_until_serving(host: Host, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the host's own server, asked from within, so that no firewall or cut cable matters."""
+    port = 22 if host.real else 80
+    clue = f"its console says, in {state.disk(host.name).console}:" if host.real else "it has no console"
+
+    def serving() -> bool:
+        if process.poll() is not None:
+            raise LabError(f"{host.name} did not boot; {clue}\n{_console_tail(host)}")
+        return namespaces.inside(host.name, partial(_answers, IPv4Address("127.0.0.1"), port))
+
+    wait_until(serving, BOOT_SECONDS, f"{host.name} to boot; {clue}")
+
+
+def _console_tail(host: Host) -> str:
+    console = state.disk(host.name).console
+    return "\n".join(console.read_text(errors="replace").splitlines()[-5:]) if console.exists() else ""
+
+
+def wait_until_reachable(lab: Layout) -> None:
+    """Wait until the operator's workstation gets an answer from every ssh server: the whole way works."""
+    for host in lab.real_hosts:
+        address = host.mapped[0] if host.mapped else host.addresses[0]
+        wait_until(
+            partial(namespaces.inside, "operator", partial(_answers, address, 22)),
+            BOOT_SECONDS,
+            f"{host.name} to answer the operator's workstation at {address} port 22",
+        )
+
+
+def _answers(address: IPv4Address, port: int) -> bool:
+    """Whether a server greets (ssh) or at least accepts (others) a connection."""
+    try:
+        with socket.create_connection((str(address), port), timeout=2) as connection:
+            return port != 22 or connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

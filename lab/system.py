@@ -1,0 +1,59 @@
+"""Running other programs, and errors that a user reads."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+# Program → the Debian and Ubuntu package that brings it.
+TOOLS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "dpkg-deb": "dpkg",
+    "ssh-keygen": "openssh-client",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
+    # What a desk cannot be without; the lab itself does not use it.
+    "ping": "iputils-ping",
+}
+
+
+class LabError(Exception):
+    """Something that the user must know; its text is the whole message."""
+
+
+def run(command: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Run a program and return what it printed; raise LabError with its complaint when it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, input=stdin, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        complaint = (done.stderr or done.stdout).strip()
+        raise LabError(f"`{shlex.join(words)}` failed with status {done.returncode}:\n{complaint}")
+    return done.stdout
+
+
+def require_tools() -> None:
+    """Raise LabError that names every missing tool and the command that installs them."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({TOOLS[tool] for tool in missing}))
+        raise LabError(f"this machine lacks {', '.join(missing)}. Install with:\n  apt-get install {packages}")
+    if not Path("/dev/net/tun").exists():
+        raise LabError("this machine has no /dev/net/tun, which OpenVPN needs. Try:\n  modprobe tun")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll `condition` until it holds; raise LabError that says `what` did not happen within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(0.02)

@@ -1,0 +1,61 @@
+"""Which of the machine's apt settings reach the hosts' base image."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lab import image
+from lab.system import LabError
+
+# As `apt-get indextargets` prints it: origin, address, suite, component.
+DISTRIBUTION = """\
+Debian|http://mirror.example/debian/|bookworm|main
+Debian|http://mirror.example/debian/|bookworm|contrib
+Debian|http://mirror.example/debian/|bookworm-updates|main
+Debian|http://mirror.example/debian-security/|bookworm-security|main
+Debian|http://mirror.example/debian-security/|bookworm-security|main
+"""
+OTHERS = """\
+Debian Backports|http://mirror.example/debian/|bookworm-backports|main
+Debian|http://mirror.example/debian/|trixie|main
+somebody|https://packages.example/debian/|bookworm|main
+|https://never-updated.example/debian/|bookworm|main
+"""
+
+
+def prints(text: str) -> Callable[[Sequence[str]], str]:
+    return lambda command: text
+
+
+def test_only_the_distributions_own_suites_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "run", prints(DISTRIBUTION + OTHERS))
+    lines = [line.split()[-3:] for line in image._sources("debian", "bookworm").splitlines()]
+    assert lines == [
+        ["http://mirror.example/debian/", "bookworm", "main"],
+        ["http://mirror.example/debian/", "bookworm-updates", "main"],
+        ["http://mirror.example/debian-security/", "bookworm-security", "main"],
+    ]
+
+
+def test_without_lists_the_user_is_told_to_fetch_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "run", prints(OTHERS))
+    with pytest.raises(LabError, match="apt-get update"):
+        image._sources("debian", "bookworm")
+
+
+def test_proxies_are_inherited_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    dump = """\
+APT::Install-Recommends "0";
+Acquire::http "";
+Acquire::http::Proxy "http://proxy.example:3128";
+Acquire::http::Proxy::direct.example "DIRECT";
+Acquire::https::Proxy "";
+Acquire::Check-Valid-Until "false";
+Acquire::GzipIndexes "true";
+"""
+    monkeypatch.setattr(image, "run", prints(dump))
+    assert image._inherited_apt_options().splitlines() == [
+        'Acquire::http::Proxy "http://proxy.example:3128";',
+        'Acquire::http::Proxy::direct.example "DIRECT";',
+        'Acquire::Check-Valid-Until "false";',
+    ]
