@@ -1,0 +1,60 @@
+"""The scenarios' lab: three zones, booted once, and brought back to its own site after every scenario.
+
+desk ── office ── internet ── nat-us-east-1a, -1b, -1c ── app-us-east-1a, -1b, -1c
+                     └── web
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.scenarios.harness import Host, World, lab
+
+ZONES = 3
+
+
+@pytest.fixture(scope="session")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The lab with its site deployed. Ends the whole run where that does not work: nothing else could."""
+    if os.geteuid() != 0:
+        pytest.exit("The scenarios boot hosts, which takes root: sudo make test (make check needs no root).", 1)
+    lab("down")
+    started = lab("up", "--zones", str(ZONES), timeout=900)
+    if started.status != 0:
+        pytest.exit(f"The lab does not start:\n{started.output}", 1)
+    try:
+        world = World(tmp_path_factory.mktemp("site") / "site.yml")
+        world.deploy()
+        yield world
+    finally:
+        lab("down")
+
+
+@pytest.fixture
+def world(booted: World) -> Iterator[World]:
+    """The lab as its site says. What a scenario leaves otherwise is mended after it, by a deploy that must succeed."""
+    booted.use(booted.baseline)
+    yield booted
+    booted.use(booted.baseline)
+    lab("heal")
+    mended = booted.apply()
+    assert mended.status == 0, f"the lab could not be brought back:\n{mended.output}"
+
+
+@pytest.fixture
+def desk() -> Host:
+    """A desk in the office: 192.168.50.10."""
+    return Host("desk")
+
+
+@pytest.fixture
+def office() -> Host:
+    """The office's router: 192.168.50.1 and 198.51.100.10."""
+    return Host("office")
+
+
+@pytest.fixture
+def web() -> Host:
+    """A web server on the internet: 198.51.100.200. Its page shows the address that asks."""
+    return Host("web")

@@ -1,0 +1,219 @@
+"""What runs on the lab's desks and application hosts in a scenario: `python peers.py VERB ARGUMENT…`, stdlib only.
+
+echo PORT                       answer every UDP datagram and every TCP connection with what it says
+udp | tcp ADDRESS PORT          say something every 0.2 s, never give up; a line `sent` and a line `answer` for each
+listen PORT                     a line `from ADDRESS` for every UDP datagram
+say ADDRESS PORT                one UDP datagram, no answer expected
+connect ADDRESS PORT            one TCP connection, within 3 s; prints why it failed, if it did
+store PORT                      a server for `send` and `receive`
+send | receive ADDRESS PORT N   N megabytes of noise through one TCP connection; both ends' SHA-256 must agree
+datagram ADDRESS PORT N         N bytes in one UDP datagram, said again until `echo` has answered it; 5 s at most
+replay ADDRESS PORT HEX         these bytes in a UDP datagram; `answer` if one comes back within 2 s, or why none did
+sniff INTERFACE                 a line for every IPv4 packet: SOURCE DESTINATION PROTOCOL LENGTH FRAGMENT PAYLOAD, and a
+                                line `tick` every quarter of a second
+"""
+
+import contextlib
+import hashlib
+import inspect
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+MEGABYTE = 1_000_000
+PAUSE = 0.2  # seconds between two tries
+SENT, ANSWER, TICK = "sent", "answer", "tick"
+IPV4 = 0x0800
+
+
+def echo(port: int) -> None:
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("", port))
+
+    def serve_datagrams() -> NoReturn:
+        while True:
+            data, sender = datagrams.recvfrom(65536)
+            with contextlib.suppress(OSError):
+                datagrams.sendto(data, sender)
+
+    def repeat(connection: socket.socket) -> None:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+    threading.Thread(target=serve_datagrams, daemon=True).start()
+    _serve(port, repeat)
+
+
+def udp(address: str, port: int) -> NoReturn:
+    # One socket, hence one source port: to the routers on the way it is one and the same flow for ever.
+    flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    flow.settimeout(PAUSE)
+    flow.connect((address, port))
+    while True:
+        _ask(flow)
+        time.sleep(PAUSE)
+
+
+def tcp(address: str, port: int) -> NoReturn:
+    while True:
+        print(SENT, flush=True)
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=0.5) as flow:
+            while _ask(flow):
+                time.sleep(PAUSE)
+        time.sleep(PAUSE)
+
+
+def _ask(flow: socket.socket) -> bool:
+    print(SENT, flush=True)
+    with contextlib.suppress(OSError):
+        flow.send(b"anybody there?")
+        if flow.recv(100):
+            print(ANSWER, flush=True)
+            return True
+    return False
+
+
+def listen(port: int) -> NoReturn:
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("", port))
+    while True:
+        print("from", datagrams.recvfrom(65536)[1][0], flush=True)
+
+
+def say(address: str, port: int) -> None:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", (address, port))
+
+
+def connect(address: str, port: int) -> None:
+    try:
+        socket.create_connection((address, port), timeout=3).close()
+    except OSError as error:
+        sys.exit(error.strerror or "timed out")
+
+
+def store(port: int) -> None:
+    def handle(connection: socket.socket) -> None:
+        seed, megabytes, wants = struct.unpack("!IIB", _exactly(connection, 9))
+        digest = _send_noise(connection, seed, megabytes) if wants else _receive_noise(connection, megabytes)
+        connection.sendall(digest)
+
+    _serve(port, handle)
+
+
+def send(address: str, port: int, megabytes: int) -> None:
+    with socket.create_connection((address, port), timeout=10) as connection:
+        connection.sendall(struct.pack("!IIB", 0, megabytes, 0))
+        digest = _send_noise(connection, 1, megabytes)
+        assert _exactly(connection, len(digest)) == digest, "not what was sent"
+
+
+def receive(address: str, port: int, megabytes: int) -> None:
+    with socket.create_connection((address, port), timeout=10) as connection:
+        connection.sendall(struct.pack("!IIB", 2, megabytes, 1))
+        digest = _receive_noise(connection, megabytes)
+        assert _exactly(connection, len(digest)) == digest, "not what was sent"
+
+
+def _send_noise(connection: socket.socket, seed: int, megabytes: int) -> bytes:
+    # Every megabyte differs from the others, so that one lost, doubled or out of order is noticed.
+    digest, noise = hashlib.sha256(), random.Random(seed).randbytes(MEGABYTE - 4)
+    for number in range(megabytes):
+        part = struct.pack("!I", number) + noise
+        digest.update(part)
+        connection.sendall(part)
+    return digest.digest()
+
+
+def _receive_noise(connection: socket.socket, megabytes: int) -> bytes:
+    digest, left = hashlib.sha256(), megabytes * MEGABYTE
+    while left:
+        data = connection.recv(min(left, 262_144))
+        assert data, f"the connection ended {left} bytes early"
+        digest.update(data)
+        left -= len(data)
+    return digest.digest()
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
+
+
+def datagram(address: str, port: int, size: int) -> None:
+    data, deadline = random.Random(3).randbytes(size), time.monotonic() + 5
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
+        flow.settimeout(0.5)
+        flow.connect((address, port))
+        while time.monotonic() < deadline:
+            # The first one may be too big for the way, which is how a sender learns what fits.
+            with contextlib.suppress(OSError):
+                flow.send(data)
+                if flow.recv(65536) == data:
+                    return
+    sys.exit(f"no datagram of {size} bytes came back")
+
+
+def replay(address: str, port: int, content: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
+        flow.settimeout(2)
+        flow.connect((address, port))
+        flow.send(bytes.fromhex(content))
+        try:
+            flow.recv(65536)
+            print(ANSWER)
+        except OSError as error:
+            print(error.strerror or "timed out")
+
+
+def sniff(interface: str) -> NoReturn:
+    tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # every protocol, both directions
+    tap.bind((interface, 3))
+    tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * MEGABYTE)
+    tap.settimeout(0.1)
+    ticked = time.monotonic()
+    print("sniffing", flush=True)
+    while True:
+        if time.monotonic() > ticked + 0.25:
+            ticked = time.monotonic()
+            print(TICK, flush=True)
+        try:
+            data, sender = tap.recvfrom(65536)
+        except TimeoutError:
+            continue
+        if sender[1] == IPV4:
+            length, fragment, protocol = (*struct.unpack_from("!H2xH", data, 2), data[9])
+            source, destination = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
+            offset = (data[0] & 15) * 4
+            # "Don't fragment" is a wish, not a fragment.
+            print(
+                source, destination, protocol, length, fragment & 0x3FFF, data[offset:length].hex()[:4096], flush=True
+            )
+
+
+def _serve(port: int, handle: Callable[[socket.socket], None]) -> NoReturn:
+    server = socket.create_server(("", port))
+
+    def handle_one(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError, AssertionError), connection:
+            handle(connection)
+
+    while True:
+        threading.Thread(target=handle_one, args=(server.accept()[0],), daemon=True).start()
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    verb.__name__: verb
+    for verb in (echo, udp, tcp, listen, say, connect, store, send, receive, datagram, replay, sniff)
+}
+
+if __name__ == "__main__":
+    verb = VERBS[sys.argv[1]]
+    kinds = inspect.signature(verb).parameters.values()
+    verb(*(kind.annotation(word) for kind, word in zip(kinds, sys.argv[2:], strict=True)))

@@ -1,0 +1,236 @@
+"""The site file changes, and the next deploy makes it so: what is new works, what is gone leaves no trace.
+
+desk 192.168.50.10 ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app-us-east-1a 10.0.21.10
+     192.168.60.10      ╠══════ tun-2 ══ nat-us-east-1b 10.0.2.10                     10.0.31.10
+                        ╚══════ tun-3 ══ nat-us-east-1c 10.0.3.10
+                        └── internet ── web 198.51.100.200
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.scenarios.flows import PEERS, Background, changed
+from tests.scenarios.harness import Host, World
+
+OFFICE = Host("office")
+NATS = [Host(f"nat-us-east-1{letter}") for letter in "abc"]
+A = NATS[0]
+APPS = [f"10.0.{20 + number}.10" for number in (1, 2, 3)]
+
+# OpenVPN clients of the router's owner: p2p, in clear text, without a peer. One has a name that looks like ours.
+FOREIGN = """
+for number in 1 2; do
+    name=$(echo home vpc-backup | cut -d ' ' -f $number)
+    folder=/etc/systemd/system/openvpn-client@$name.service.d
+    mkdir -p $folder /etc/openvpn/client/keys
+    echo secret > /etc/openvpn/client/keys/$name.key
+    printf '[Service]\\nNice=5\\n' > $folder/override.conf
+    printf '%s\\n' "dev tun-own$number" 'dev-type tun' 'proto udp4' 'nobind' "remote 198.51.100.200 119$number" \\
+        "ifconfig 10.99.$number.1 10.99.$number.2" > /etc/openvpn/client/$name.conf
+    systemctl daemon-reload
+    systemctl enable --quiet --now openvpn-client@$name
+done
+"""
+NO_FOREIGN = """
+systemctl disable --quiet --now openvpn-client@home openvpn-client@vpc-backup
+rm -r /etc/systemd/system/openvpn-client@home.service.d /etc/systemd/system/openvpn-client@vpc-backup.service.d \\
+    /etc/openvpn/client/home.conf /etc/openvpn/client/vpc-backup.conf /etc/openvpn/client/keys
+systemctl daemon-reload
+"""
+FOREIGN_STATE = """
+cd /etc/openvpn/client && sha256sum home.conf vpc-backup.conf keys/*
+systemctl show -p Id,MainPID,ActiveState,UnitFileState,DropInPaths openvpn-client@home openvpn-client@vpc-backup
+ip -o -4 address show | grep -o 'tun-own.*'
+"""
+KERNEL_STATE = """
+iptables-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'
+{ ip -4 rule; ip -4 route; ip -o -4 address | cut -d ' ' -f 2-7; ip -o link | grep -o ' tun.* mtu [0-9]*'; } | sort
+ls /etc/openvpn/*/ /etc/vpc-openvpn /etc/vpc-openvpn/* /run/vpc-openvpn /etc/systemd/system/*.wants
+"""
+
+
+def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) -> None:
+    with changed(office, FOREIGN, NO_FOREIGN):
+        foreign = office.succeeds(FOREIGN_STATE)
+        assert foreign.count("ActiveState=active") == 2, foreign
+        desk.reaches(APPS[2])
+        before = kernel_state(office)
+
+        site = world.copy_of_site()
+        del site["zones"][2]
+        world.use(site)
+        with losing_nothing(desk, APPS[0], APPS[1]):
+            world.deploy()
+            desk.cannot_reach(APPS[2])
+        # Neither a file nor a link, a route, a rule, an interface, a unit, failed or not, is left of it.
+        assert "us-east-1c" not in office.succeeds(
+            "find /etc /run/vpc-openvpn /run/openvpn-client /usr/local; grep -r us-east-1c /etc /run/vpc-openvpn;"
+            " systemctl list-units --all --plain 'openvpn*'"
+        )
+        left = kernel_state(office)
+        assert not re.search(r"tun-3|10\.0\.3\.|10\.0\.23\.|10\.200\.3\.", left), left
+        assert office.succeeds(FOREIGN_STATE) == foreign
+
+        # A new identity for it, and for nobody else: there is none in the store any more.
+        for name in (f"{NATS[2].name}.key.age", f"{NATS[2].name}.crt", "tunnel-us-east-1c.key.age"):
+            (world.identities / name).unlink()
+        kept = {path.name: path.read_bytes() for path in world.identities.iterdir()}
+        world.use(world.baseline)
+        made = world.run("python", "-m", "credentials", "init")
+        assert made.status == 0, made.output
+        assert made.output.count("created ") == 3, made.output
+        assert {name: (world.identities / name).read_bytes() for name in kept} == kept
+        with losing_nothing(desk, APPS[0], APPS[1]):
+            world.deploy()
+            desk.reaches(APPS[2])
+        assert "Nothing to do" in world.run("python", "-m", "credentials", "init").output
+        assert kernel_state(office) == before
+        assert office.succeeds(FOREIGN_STATE) == foreign
+
+
+def test_a_subnet_comes_and_goes(world: World, desk: Host) -> None:
+    app, vpc = Host("app-us-east-1a"), Host("vpc")
+    ask = "curl -sf -m 2 --interface 10.0.31.10 http://198.51.100.200/"
+    with (
+        changed(
+            vpc,
+            "ip address add 10.0.31.1/24 dev zone1-private",
+            "ip address delete 10.0.31.1/24 dev zone1-private",
+        ),
+        changed(app, "ip address add 10.0.31.10/24 dev eth0", "ip address delete 10.0.31.10/24 dev eth0"),
+        unchanged_after(world, OFFICE, A),
+    ):
+        vpc.reaches("10.0.31.10")
+        desk.cannot_reach("10.0.31.10")
+        app.fails(ask)
+
+        site = world.copy_of_site()
+        site["zones"][0]["subnets"]["private"].append("10.0.31.0/24")
+        world.use(site)
+        with losing_nothing(desk, APPS[1], APPS[2]):
+            world.deploy()
+        desk.reaches("10.0.31.10")
+        desk.reaches(APPS[0])
+        assert "198.51.100.21" in app.succeeds(ask)
+
+        world.use(world.baseline)
+        world.deploy()
+        desk.cannot_reach("10.0.31.10")
+        desk.reaches(APPS[0])
+        app.fails(ask)
+
+
+def test_an_office_network_comes_and_goes(world: World, desk: Host, office: Host) -> None:
+    app = Host("app-us-east-1b")
+    as_new = f"-I 192.168.60.10 {APPS[1]}"
+    with (
+        changed(office, "ip address add 192.168.60.1/24 dev lan", "ip address delete 192.168.60.1/24 dev lan"),
+        changed(desk, "ip address add 192.168.60.10/24 dev eth0", "ip address delete 192.168.60.10/24 dev eth0"),
+        unchanged_after(world, office, *NATS),
+    ):
+        desk.cannot_reach(as_new)
+        app.cannot_reach("192.168.60.10")
+
+        site = world.copy_of_site()
+        site["office"]["lans"].append("192.168.60.0/24")
+        world.use(site)
+        world.deploy()
+        desk.reaches(as_new)
+        app.reaches("192.168.60.10")
+        desk.reaches(APPS[1])
+
+        world.use(world.baseline)
+        world.deploy()
+        desk.cannot_reach(as_new)
+        app.cannot_reach("192.168.60.10")
+        desk.reaches(APPS[1])
+
+
+def test_the_tunnels_mtu_changes(world: World, desk: Host, office: Host) -> None:
+    def whole(size: int) -> str:
+        """A packet of `size` bytes that may not be fragmented."""
+        return f"ip route flush cache; ping -q -M do -c 1 -W 1 -s {size - 28} {APPS[0]}"
+
+    with unchanged_after(world, office, *NATS):
+        desk.succeeds(whole(1420))
+        world.use(world.copy_of_site() | {"tunnels": {"mtu": 1380}})
+        world.deploy()
+        desk.succeeds(whole(1380))
+        desk.fails(whole(1381))
+        for host in (office, *NATS):
+            host.fails("ip -o link | grep 'tun-.* mtu 1420 '")
+        world.use(world.baseline)
+        world.deploy()
+        desk.succeeds(whole(1420))
+
+
+def test_a_tunnels_number_port_and_interface_change(world: World, desk: Host, office: Host) -> None:
+    with unchanged_after(world, office, A):
+        site = world.copy_of_site()
+        site["zones"][0]["tunnel"] = {"number": 9, "port": 1200, "interface": "tun-first"}
+        world.use(site)
+        with losing_nothing(desk, APPS[1], APPS[2]), Background(desk, f"ping -n -i 0.1 {APPS[0]}") as own:
+            world.deploy()
+            desk.reaches(APPS[0])
+            own.waits_for("icmp_seq=.* ttl=")
+            assert missing(own.output()), "a tunnel that moves loses packets: the measure does not see it"
+        office.succeeds("ip route get 10.0.21.10 | grep -q 'via 10.200.9.1 dev tun-first '")
+        A.succeeds("ss -Hlnu 'sport = :1200' | grep -q .")
+        assert not re.search(r"tun-1\b|10\.200\.1\.", kernel_state(office))
+        assert not re.search(r"--dport 1194|10\.200\.1\.", kernel_state(A))
+        world.use(world.baseline)
+        world.deploy()
+        desk.reaches(APPS[0])
+
+
+def test_the_operators_change(world: World, web: Host) -> None:
+    ssh = f"{PEERS} connect 198.51.100.21 22"
+    with unchanged_after(world, *NATS):
+        web.fails(ssh)
+        site = world.copy_of_site()
+        site["operators"].append("198.51.100.200/32")
+        world.use(site)
+        world.deploy("--limit", "nat")
+        web.succeeds(ssh)
+        world.use(world.baseline)
+        world.deploy("--limit", "nat")
+        web.fails(ssh)
+
+
+def kernel_state(host: Host) -> str:
+    """Rules, routes, addresses, interfaces, and the names of the files that they come from."""
+    return host.succeeds(KERNEL_STATE)
+
+
+@contextmanager
+def unchanged_after(world: World, *hosts: Host) -> Iterator[None]:
+    """When the block ends, which changes the site and takes it back, the hosts are what they were."""
+    before = {host.name: kernel_state(host) for host in hosts}
+    yield
+    assert {host.name: kernel_state(host) for host in hosts} == before
+
+
+@contextmanager
+def losing_nothing(host: Host, *addresses: str) -> Iterator[None]:
+    """All the while, each of `addresses` answers every ping of `host`'s, ten a second."""
+    with ExitStack() as stack:
+        pings = [stack.enter_context(Background(host, f"ping -n -i 0.1 {address}")) for address in addresses]
+        for ping in pings:
+            ping.waits_for("icmp_seq=2 ttl=")
+        yield
+        for ping in pings:
+            # One that was sent after the block counts too: it shows that the last of the block had their time.
+            last = max(answered(ping.output()))
+            ping.waits_for(f"icmp_seq={last + 2} ttl=")
+            assert not missing(ping.output()), f"`{ping.command}` lost {missing(ping.output())}"
+
+
+def answered(output: str) -> set[int]:
+    """The numbers of the pings that were answered."""
+    return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", output)}
+
+
+def missing(output: str) -> set[int]:
+    """The numbers of the pings that were not answered, though later ones were."""
+    return set(range(1, max(answered(output)))) - answered(output)
