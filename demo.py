@@ -1,0 +1,132 @@
+"""The whole of it on this machine: boot a lab, plan, deploy, see packets cross, lose a NAT, bring it back.
+
+Run as root, by `make demo`. Types what you would type, and shows it. Leaves the lab up for you to go on with.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LAB = (sys.executable, "-m", "lab")
+DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
+DESK = "desk"
+
+
+class DemoError(Exception):
+    """What did not work, in words for the person at the screen."""
+
+
+def main() -> int:
+    """Every step in order; stops at the first that does not work."""
+    started = time.monotonic()
+    try:
+        hosts = boot()
+        zones = {host["zone"]: host["addresses"][0] for host in hosts if host["kind"] == "app"}
+        plan_and_deploy()
+        web = next(host["addresses"][0] for host in hosts if host["kind"] == "web")
+        see_packets_cross(zones, web)
+        # The second zone, where there is one: a lab that was up already may have fewer.
+        lost = list(zones)[min(1, len(zones) - 1)]
+        lose_and_rebuild(lost, zones[lost], known_hosts_entry(hosts, lost))
+    except DemoError as error:
+        print(f"\nThe demo stops here: {error}", file=sys.stderr)
+        return 1
+    print(f"\nDone in {time.monotonic() - started:.0f} s. The lab is still up. What to type next:\n{NEXT.rstrip()}")
+    return 0
+
+
+NEXT = """
+  .venv/bin/python -m lab list                                        its hosts
+  .venv/bin/python -m lab run -- pyinfra inventory.py deploy.py       deploy again: nothing changes
+  .venv/bin/python -m lab exec nat-us-east-1a -- sysctl -w net.ipv4.ip_forward=0
+  .venv/bin/python -m lab run -- make drift                           see that it was noticed; deploy to mend it
+  .venv/bin/python -m lab exec desk -- ping 10.0.21.10                from a desk to zone us-east-1a
+  .venv/bin/python -m lab down                                        remove every trace
+  cp site.example.yml site.yml                                        your own office and VPC: see README.md
+"""
+
+
+def boot() -> list[dict[str, Any]]:
+    """A lab that is up, this demo's or one that was there; its hosts."""
+    heading("A lab: an office router, a NAT per zone, and hosts behind them, on this machine")
+    listed = subprocess.run([*LAB, "list", "--json"], cwd=HERE, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        show(*LAB, "up")
+        listed = subprocess.run([*LAB, "list", "--json"], cwd=HERE, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        raise DemoError(listed.stderr.strip())
+    show(*LAB, "list")
+    hosts: list[dict[str, Any]] = json.loads(listed.stdout)
+    return hosts
+
+
+def plan_and_deploy() -> None:
+    """A dry run, then the deploy."""
+    heading("What a deploy would do (with --diff: every line of it)")
+    show(*LAB, "run", "--", *DEPLOY, "--dry")
+    heading("Deploy")
+    show(*LAB, "run", "--", *DEPLOY, "-y")
+
+
+def see_packets_cross(zones: dict[str, str], web: str) -> None:
+    """From a desk to every zone (by the address of a host there), and from every zone to `web` on the internet."""
+    heading("From a desk in the office to an application host in each zone, through the zone's own tunnel")
+    for address in zones.values():
+        show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "2", address, only="bytes from")
+    heading("From each zone to a web server on the internet, which says who asked: the zone's own NAT")
+    for zone in zones:
+        show(*LAB, "exec", f"app-{zone}", "--", "curl", "-sS", "-m", "5", f"http://{web}/")
+
+
+def known_hosts_entry(hosts: list[dict[str, Any]], zone: str) -> str:
+    """What the zone's NAT is called in known_hosts: its public address."""
+    return str(next(host["addresses"][-1] for host in hosts if host["kind"] == "nat" and host["zone"] == zone))
+
+
+def lose_and_rebuild(zone: str, app: str, public_address: str) -> None:
+    """Replace the zone's NAT by a blank host, see its zone lost, deploy to that host alone, see it back."""
+    heading(f"The NAT of {zone} is lost: a blank host takes its place")
+    show(*LAB, "replace", f"nat-{zone}")
+    show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "1", app, only="packet loss", expect=1)
+    heading("Its ssh host key is new: forget the old one (compare the new one with the cloud's console first)")
+    site = subprocess.run([*LAB, "site"], cwd=HERE, capture_output=True, text=True, check=True).stdout
+    known_hosts = next(line.split()[-1] for line in site.splitlines() if "known_hosts:" in line)
+    show("ssh-keygen", "-R", public_address, "-f", known_hosts)
+    heading("Bring it back. Its identity is the old one, so nothing else needs a change")
+    began = time.monotonic()
+    show(*LAB, "run", "--", *DEPLOY, "-y", "--limit", f"nat-{zone}")
+    show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "2", app, only="bytes from")
+    print(f"\n{zone} is back {time.monotonic() - began:.0f} s after the deploy began.")
+
+
+def heading(text: str) -> None:
+    """Say what comes next."""
+    print(f"\n── {text}", flush=True)
+
+
+def show(*command: str, only: str = "", expect: int = 0) -> None:
+    """Type `command` and let its output be seen (`only`: the lines that hold this text). It must exit with `expect`."""
+    typed = shlex.join(command).replace(sys.executable, ".venv/bin/python")
+    print(f"$ {typed}", flush=True)
+    done = subprocess.run(
+        command,
+        cwd=HERE,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if only else None,
+        text=True,
+        check=False,
+    )
+    for line in (done.stdout or "").splitlines():
+        if only in line:
+            print(line)
+    if done.returncode != expect:
+        raise DemoError(f"`{typed}` exited with {done.returncode}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
