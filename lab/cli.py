@@ -165,15 +165,13 @@ def run_at_operator(arguments: argparse.Namespace) -> int:
     lab = state.load_ready()
     command = _command(arguments)
     os.environ.update(_operator_environment())
-    hosts.enter(_host_that_is_on(lab, "operator"), command)
-    return 0
+    return hosts.enter(_host_that_is_on(lab, "operator"), command)
 
 
 def exec_on_host(arguments: argparse.Namespace) -> int:
     lab = state.load_ready()
     command = _command(arguments)
-    hosts.enter(_host_that_is_on(lab, arguments.host), command)
-    return 0
+    return hosts.enter(_host_that_is_on(lab, arguments.host), command)
 
 
 def kill(arguments: argparse.Namespace) -> int:

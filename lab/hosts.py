@@ -103,8 +103,8 @@ def ssh_fingerprint(host: Host) -> str | None:
     return run(["ssh-keygen", "-l", "-f", key]).split()[1]
 
 
-def enter(host: Host, command: list[str]) -> None:
-    """Become `command`, on the host. Does not return."""
+def enter(host: Host, command: list[str]) -> int:
+    """Run `command` on the host; its exit status, as a shell gives it."""
     if not host.real:
         _become(["nsenter", f"--net={namespaces.path(host.name)}", "--", *command])
     pid = namespaces.init_pid(namespaces.processes().get(host.name, []))
@@ -113,8 +113,8 @@ def enter(host: Host, command: list[str]) -> None:
     environment = ["HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8"]
     environment += ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
     environment += [f"TERM={os.environ.get('TERM', 'dumb')}"]
-    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
-    _become(["nsenter", "--target", str(pid), *spaces, "--", "/usr/bin/env", "-i", *environment, *command])
+    words = ["/usr/bin/env", "-i", *environment, *command]
+    return namespaces.run_beside(pid, words)
 
 
 def _become(command: list[str]) -> None:

@@ -20,7 +20,10 @@ from lab.state import PREFIX
 from lab.system import run, wait_until
 
 _FOLDER = Path("/run/netns")
-_CLONE_NEWNET = 0x40000000
+# <linux/sched.h>, <linux/prctl.h>
+_CLONE_NEWNS, _CLONE_NEWCGROUP, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+_CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
+_PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 T = TypeVar("T")
@@ -87,8 +90,7 @@ def inside(host: str, action: Callable[[], T]) -> T:
     def enter_and_act() -> None:
         try:
             with path(host).open() as namespace:
-                if _libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"cannot enter {namespace.name}")
+                _setns(namespace.fileno(), _CLONE_NEWNET)
             result.append(action())
         except BaseException as error:
             failure.append(error)
@@ -99,6 +101,36 @@ def inside(host: str, action: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def run_beside(pid: int, command: list[str]) -> int:
+    """Run `command` in all the namespaces of process `pid`; its exit status, as a shell gives it.
+
+    What nsenter does, but for one thing: a host that reboots stops every process before it kills it, and where its
+    own child is stopped nsenter stops as well, for good. The child is then never reaped, and the kernel waits for that
+    before it lets the host go.
+    """
+    host = os.pidfd_open(pid)
+    _setns(host, _CLONE_NEWPID)  # takes effect for children
+    child = os.fork()
+    if child == 0:
+        try:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _setns(host, _CLONE_NEWNS | _CLONE_NEWUTS | _CLONE_NEWIPC | _CLONE_NEWNET | _CLONE_NEWCGROUP)
+            os.execv(command[0], command)
+        except OSError as error:
+            os.write(2, f"lab: {error}\n".encode())
+        os._exit(1)
+    os.close(host)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to judge
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def _setns(descriptor: int, kinds: int) -> None:
+    if _libc.setns(descriptor, kinds) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"cannot enter a host's namespaces: {os.strerror(error)}")
 
 
 def set_sysctls(host: str, values: dict[str, int]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.flows import Background
 from tests.scenarios.harness import ROOT, Answer, Host, World, lab
 
 SECOND = "second"
@@ -115,6 +116,26 @@ def test_commands_keep_their_status_and_their_folder(world: World) -> None:
     assert lab("exec", "desk", "--", "sh", "-c", "exit 7").status == 7
     assert lab("run", "--", "sh", "-c", "exit 9").status == 9
     assert lab("run", "--", "pwd").output.strip() == str(ROOT)
+
+
+def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
+    nat = Host("nat-us-east-1c")
+    boot = nat.succeeds("systemctl show --value --property UserspaceTimestampMonotonic").strip()
+    with Background(nat, "sleep 600"):
+        nat.eventually("pgrep -x sleep")
+        nat.succeeds("systemctl reboot")
+        nat.eventually(
+            f"! systemctl show --value --property UserspaceTimestampMonotonic | grep -qxF {boot}"
+            " && systemctl is-system-running",
+            30,
+        )
+
+
+def test_a_command_ends_with_whoever_ran_it(world: World) -> None:
+    nat = Host("nat-us-east-1c")
+    with Background(nat, "sleep 600"):
+        nat.eventually("pgrep -x sleep")
+    nat.eventually("! pgrep -x sleep", 5)
 
 
 def test_list_is_for_programs_too(world: World) -> None:
