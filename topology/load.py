@@ -182,13 +182,15 @@ def _sound_parts(data: dict[str, Data], problems: list[Problem], context: dict[s
         return None if (key,) in touched else data.get(key)
 
     zones = sound("zones")
+    listed = zones if isinstance(zones, list) else []
     return Parts(
         office=Office.model_validate(office, context=context) if (office := sound("office")) else None,
         vpc=Vpc.model_validate(vpc, context=context) if (vpc := sound("vpc")) else None,
         tunnels=None if ("tunnels",) in touched else Tunnels.model_validate(data.get("tunnels") or {}),
         zones={
             index: Zone.model_validate(zone, context=context)
-            for index, zone in enumerate(zones if isinstance(zones, list) else [])
+            for index, zone in enumerate(listed)
             if ("zones", index) not in touched
         },
+        zone_names=[str(zone["name"]) for zone in listed if isinstance(zone, dict) and zone.get("name")],
     )

@@ -29,8 +29,11 @@ from topology.problem import KeyPath
 SMALLEST_VPC = 28  # AWS: a VPC is a /28 or larger
 TUNNELS_PREFIX = 16  # tunnel N is the /29 at N × 256
 NUMBERS = range(1, 251)
+DETECTION = (250, 10_000)  # milliseconds; BFD sends five times as often, and below 50 ms a busy host falls behind
 NAT_INTERFACE = "tun-office"
 """The tunnel's interface on a nat. On the office router it would look like the office's own."""
+SINGLE_INTERFACE = "tun-vpc"
+"""The interface of the office's one connection under the strategy `single`."""
 
 NOT_PUBLIC = tuple(
     (IPv4Network(network), what)
@@ -177,6 +180,8 @@ def _interface(value: object) -> str:
     text = _text(value, "an interface name such as tun-1")
     if text == NAT_INTERFACE:
         raise refuse("is reserved: it is the interface's name on the nats", "write another, such as tun-1")
+    if text == SINGLE_INTERFACE:
+        raise refuse("is reserved: strategy `single` has an interface of that name", "write another, such as tun-1")
     if not re.fullmatch(r"tun-[a-z0-9-]+", text):
         why = "is not a tunnel's name: on the office router ours are tun- and then a-z, 0-9 or -"
         raise refuse(why, "write a name such as tun-1")
@@ -215,13 +220,26 @@ def _file(value: object, info: ValidationInfo) -> Path:
     return resolve(path)
 
 
-def _strategy(value: object) -> str:
-    text = _text(value, "per-zone")
-    if text == "single":
-        raise refuse("is not available in this version", "write per-zone, or leave the key out")
-    if text != "per-zone":
-        raise refuse("is not a strategy", "write per-zone, or leave the key out")
-    return text
+def _one_of(*words: str) -> Callable[[object], str]:
+    wanted = " or ".join(words)
+
+    def parse(value: object) -> str:
+        text = _text(value, wanted)
+        if text not in words:
+            raise refuse(f"is neither {' nor '.join(words)}", f"write {wanted}")
+        return text
+
+    return parse
+
+
+def _detour(value: object) -> tuple[str, ...]:
+    """A zone's own order of detours; `off` is an empty one."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_text(item, "the name of another zone") for item in value)
+    text = _text(value, "off, or a list of zones")
+    if text != "off":
+        raise refuse("is neither `off` nor a list of zones", "write off, or [us-east-1c, us-east-1d]")
+    return ()
 
 
 def _listed(minimum: int) -> Callable[[object], object]:
@@ -326,10 +344,15 @@ class Vpc(Section):
 
 
 class Tunnels(Section):
-    """What all tunnels share. `mtu` in bytes: with OpenVPN's own headers a packet fits a path of 1500."""
+    """What all tunnels share.
+
+    `mtu` in bytes: with OpenVPN's own headers a packet fits a path of 1500. `detection` in milliseconds: a tunnel from
+    which nothing has come for so long is dead.
+    """
 
     network: Annotated[IPv4Network, PlainValidator(_tunnels_network)] = IPv4Network("10.200.0.0/16")
     mtu: Annotated[int, PlainValidator(_whole(1280, 1500))] = 1420
+    detection: Annotated[int, PlainValidator(_whole(*DETECTION))] = 500
 
 
 class Subnets(Section):
@@ -354,6 +377,11 @@ class TunnelOverrides(Section):
 
 
 class Zone(Section):
+    """`detour`: the zones by which this one is reached while its nat is dead, best first; None for the site's order.
+
+    `probe`: an address in the zone that answers pings, to see that the nat forwards; None to ask the nat itself.
+    """
+
     name: Annotated[str, PlainValidator(_zone_name)] = Field(
         description="the availability zone's name", examples=["us-east-1a"]
     )
@@ -362,6 +390,8 @@ class Zone(Section):
         description="the zone's nat", examples=["{private_address: 10.0.1.10, public_address: 198.51.100.11}"]
     )
     tunnel: TunnelOverrides = TunnelOverrides()
+    detour: Annotated[tuple[str, ...], PlainValidator(_detour)] | None = None
+    probe: Address | None = None
 
     @property
     def number(self) -> int:
@@ -394,7 +424,8 @@ class Site(Section):
         examples=["{ssh: …, public_address: …, lans: …}, as in site.example.yml"],
     )
     vpc: Vpc = Field(description="the VPC as a whole", examples=["{network: 10.0.0.0/16}"])
-    strategy: Annotated[Literal["per-zone"], PlainValidator(_strategy)] = "per-zone"
+    strategy: Annotated[Literal["per-zone", "single"], PlainValidator(_one_of("per-zone", "single"))] = "per-zone"
+    detour: Annotated[Literal["on", "off"], PlainValidator(_one_of("on", "off"))] = "on"
     operators: SomeNetworks = Field(description="the networks that may ssh to the nats", examples=["[203.0.113.0/24]"])
     tunnels: Tunnels = Tunnels()
     zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1))] = Field(

@@ -4,7 +4,8 @@ Rules compare the parts that are sound in themselves and pass over those that ar
 shows both kinds of error and none that is only the echo of another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
@@ -28,6 +29,7 @@ class Parts:
     vpc: Vpc | None
     tunnels: Tunnels | None
     zones: Mapping[int, Zone]  # by place in the file
+    zone_names: Sequence[str] = ()  # of all zones in the file, sound or not
 
 
 Rule = Callable[[Parts], Iterator[Problem]]
@@ -157,6 +159,40 @@ def interfaces_are_unique(parts: Parts) -> Iterator[Problem]:
             yield Problem(path, interface, why, "write another, or leave it out")
 
 
+# --- detours ------------------------------------------------------------------------------------------------
+
+
+def detours_are_other_zones(parts: Parts) -> Iterator[Problem]:
+    """Each once. Zones with errors of their own may be named all the same."""
+    for index, zone in parts.zones.items():
+        paths: list[Placed[str]] = [
+            (("zones", index, "detour", place), name) for place, name in enumerate(zone.detour or ())
+        ]
+        for path, name in paths:
+            if name == zone.name:
+                yield Problem(path, name, "is this zone itself", "name other zones: a detour goes through their nats")
+            elif name not in parts.zone_names:
+                others = [other for other in parts.zone_names if other != zone.name]
+                near = difflib.get_close_matches(name, others, n=1)
+                instead = f"did you mean `{near[0]}`?" if near else f"the other zones are {', '.join(others) or 'none'}"
+                yield Problem(path, name, "is not a zone of this site", instead)
+        for path, name, first in _repeated(paths):
+            yield Problem(path, name, f"is also {dotted(first)}", "name each zone once, the best first")
+
+
+def probes_are_in_their_zones(parts: Parts) -> Iterator[Problem]:
+    for index, zone in parts.zones.items():
+        path: KeyPath = ("zones", index, "probe")
+        if zone.probe is None:
+            continue
+        if zone.probe == zone.nat.private_address:
+            why = "is the nat itself: that it answers does not say that it forwards"
+            yield Problem(path, str(zone.probe), why, "write a host behind it, or leave it out")
+        elif not any(zone.probe in subnet for subnet in zone.subnets.public + zone.subnets.private):
+            why = "is not in a subnet of this zone"
+            yield Problem(path, str(zone.probe), why, "write a host of this zone that answers pings, or leave it out")
+
+
 def zones_are_not_too_many(parts: Parts) -> Iterator[Problem]:
     if len(parts.zones) > MOST_ZONES:
         why = f"are more than the {MOST_ZONES} that are supported"
@@ -174,6 +210,8 @@ RULES: tuple[Rule, ...] = (
     addresses_are_unique,
     numbers_are_unique,
     interfaces_are_unique,
+    detours_are_other_zones,
+    probes_are_in_their_zones,
     zones_are_not_too_many,
 )
 

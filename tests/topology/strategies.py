@@ -30,6 +30,7 @@ def sites(draw: st.DrawFn, min_zones: int = 1) -> Data:
         "operators": draw(st.sampled_from([["0.0.0.0/0"], ["203.0.113.0/24", "198.51.100.250/32"]])),
         "zones": [draw(zones(index, letter, subnets)) for index, letter in enumerate(letters)],
     }
+    site |= draw(st.sampled_from([{}, {"strategy": "single"}, {"detour": "off"}, {"detour": "on"}]))
     if draw(st.booleans()):
         site["tunnels"] = {
             "network": str(draw(st.sampled_from(TUNNELS))),

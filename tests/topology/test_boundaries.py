@@ -12,6 +12,7 @@ MODULES = sorted(TOPOLOGY.glob("*.py"))
 ALLOWED = {
     "collections",
     "dataclasses",
+    "difflib",
     "ipaddress",
     "itertools",
     "re",
@@ -20,7 +21,7 @@ ALLOWED = {
     "pydantic_core",
     "yaml",
 }
-LOADER_ONLY = {"os", "pathlib", "difflib"}
+LOADER_ONLY = {"os", "pathlib"}
 IO_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 IO_METHODS = {
     *(
