@@ -5,16 +5,17 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import firewall, forward_path, forwarding, identity, packages, tunnels
-from tasks.site import plan_of, store_for
+from tasks import firewall, forward_path, forwarding, identity, packages, routing, tunnels
+from tasks.site import plan_of, store_for, zone_names
 
 plan = plan_of(host.name)
 store = store_for(plan)
 
-packages.install(host.data.packages, host.data.minimum_versions)
+packages.install(host.data.packages, host.data.minimum_versions, host.data.idle_services)
 identity.install(plan, store)
 firewall.load(plan)
 forwarding.enable(plan)
 tunnels.configure(plan, store)
-tunnels.run(plan, store)
+routing.run(plan)
+tunnels.run(plan, store, zone_names())
 forward_path.prove(plan)

@@ -33,6 +33,7 @@ _ZONE = """\
       private_address: {zone.nat_address}
       public_address: {zone.nat_public_address}
       ssh: {{user: admin}}
+    probe: {zone.app_address}
 """
 
 

@@ -1,8 +1,9 @@
-"""How pyinfra reaches a host, and what it says when the host's key is not the one that it knows."""
+"""How pyinfra reaches a host, and what it says of it."""
 
 import logging
 from pathlib import Path
 
+import click
 from pyinfra import logger
 
 from topology.plan import Ssh
@@ -28,8 +29,16 @@ def data(ssh: Ssh) -> dict[str, str | int | bool]:
 
 
 def adapt_messages(known_hosts: Path) -> None:
-    """Make what pyinfra says of host keys true of `known_hosts`: it takes the file of the user's own for granted."""
+    """Make what pyinfra says of host keys true of `known_hosts`: it takes the file of the user's own for granted.
+
+    And have it say nothing of hosts that an operation does not concern: where it goes zone by zone, that is most.
+    """
     logger.addFilter(_OwnKnownHosts(known_hosts))
+    logger.addFilter(_concerns)
+
+
+def _concerns(record: logging.LogRecord) -> bool:
+    return click.unstyle(record.getMessage()).rpartition("] ")[2].strip() != "Skipped"
 
 
 class _OwnKnownHosts(logging.Filter):

@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, StringCommand, operation
@@ -32,6 +33,7 @@ class Service:
     inputs: tuple[File, ...]
     record: str
     drop_in: str | None = None  # beside the unit's own file; systemd must have read it as it is on disk
+    reload: bool = False  # it can take up new inputs without a restart
 
 
 def failure(message: str) -> FunctionCommand:
@@ -45,8 +47,10 @@ def failure(message: str) -> FunctionCommand:
 
 
 @operation()
-def packages(present: Sequence[str], minimum: Mapping[str, tuple[str, str]]) -> Commands:
+def packages(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> Commands:
     """Install what is missing of `present`, from the host's own apt sources.
+
+    `idle` gives, by package, a unit that it starts when it is installed, and that nobody has asked for.
 
     `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
     is refused before anything is installed. Waits for another apt to finish, five minutes at most.
@@ -61,10 +65,18 @@ def packages(present: Sequence[str], minimum: Mapping[str, tuple[str, str]]) -> 
     yield StringCommand(_APT_UPDATE)
     for name, (version, releases) in minimum.items():
         yield StringCommand(_apt_offers(name, version, releases))
+    yield StringCommand(_apt_install(missing))
+    for name in idle.keys() & set(missing):
+        yield StringCommand(f"systemctl disable --quiet --now {quote(idle[name])}")
+
+
+def _apt_install(missing: Sequence[str]) -> str:
+    """A shell command that installs packages, once more if an earlier apt was cut short in the middle of one."""
     names = " ".join(map(quote, missing))
-    yield StringCommand(
-        f"DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
-        f" install --yes --no-install-recommends {names} >/dev/null"
+    return (
+        "export DEBIAN_FRONTEND=noninteractive; install() { apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
+        f" install --yes --no-install-recommends {names} >/dev/null; }};"
+        ' install || { [ -n "$(dpkg --audit)" ] && dpkg --configure -a >/dev/null && install; }'
         f" || {{ echo 'apt could not install {names}: is its mirror reachable from this host?' >&2; false; }}"
     )
 
@@ -157,10 +169,55 @@ def loaded(service: Service, wanted: Sequence[File | Directory], show: str) -> C
 
 
 @operation()
+def daemons(
+    services: Sequence[Service],
+    wanted: Sequence[File | Directory],
+    owned: Sequence[str],
+    units: Mapping[str, Sequence[str]],
+    notices: Mapping[str, str],
+) -> Commands:
+    """Units of our own, with the files that they run from (`wanted`), and nothing else of `owned` and `units`.
+
+    `units` gives, by name, what a unit that is not wanted leaves behind. `notices` says what an operator should be
+    reminded of, in every run, while a file (its key) exists.
+    """
+    now = host.get_fact(
+        HostState,
+        files=[
+            *(item.path for item in wanted),
+            *owned,
+            *notices,
+            *(path for paths in units.values() for path in paths),
+        ],
+        units=[*units],
+        records=[service.record for service in services],
+    )
+    for path, notice in notices.items():
+        if path in now.files and (not state.is_executing or not state.should_check_for_changes()):
+            host.log_styled(notice, fg="yellow", log_func=logger.warning)
+    kept = {service.unit for service in services}
+    commands = []
+    for unit, left in units.items():
+        found = now.units.get(unit, UnitState())
+        if unit not in kept and (found.active or found.enabled or any(path in now.files for path in left)):
+            announce(f"Will stop and remove {unit}")
+            leftovers = " ".join(map(quote, left))
+            commands.append(StringCommand(f"systemctl disable --quiet --now {quote(unit)}; rm -rf {leftovers}"))
+    commands += changes(wanted, owned, now.files)
+    for service in services:
+        stale = now.records.get(service.record) != sums(service.inputs)
+        commands += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
+    if not commands:
+        host.noop("units run what is on disk")
+    yield from commands
+
+
+@operation()
 def services(
     wanted: Sequence[Service], marks: str, wanted_marks: Sequence[str], instance_files: Sequence[str]
 ) -> Commands:
-    """Units enabled, running, and started from what is on disk now; instances of ours beyond `wanted` are gone.
+    """Units enabled and running; instances of ours beyond `wanted` are gone. What runs, but from something else than is
+    on disk, is left for `restarted`.
 
     `marks` is a shell pattern of drop-in files that only our instances have, `UNIT.d/NAME.conf`; those not among
     `wanted_marks` belong to an instance that left the site: it is disabled and stopped, and its drop-in removed with
@@ -172,6 +229,11 @@ def services(
         units=[service.unit for service in wanted],
         records=[service.record for service in wanted],
     )
+    _OUTDATED[host] = {
+        service.unit
+        for service in wanted
+        if now.units.get(service.unit, UnitState()).active and now.records.get(service.record) != sums(service.inputs)
+    }
     commands = []
     for mark in sorted(now.files.keys() - set(wanted_marks)):
         folder = mark.rpartition("/")[0]
@@ -186,11 +248,55 @@ def services(
             )
         )
     for service in wanted:
-        stale = now.records.get(service.record) != sums(service.inputs)
-        commands += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
+        commands += _start(service, now.units.get(service.unit, UnitState()), stale=False)
     if not commands:
-        host.noop("services run what is on disk")
+        host.noop("services run")
     yield from commands
+
+
+# What `services` has just found running from something else than is on disk, by host. Not asked again for each of them:
+# nobody but `restarted` restarts one meanwhile, and a remote command for each would cost a far operator the most.
+_OUTDATED: WeakKeyDictionary[Host, set[str]] = WeakKeyDictionary()
+_RESTARTED: set[str] = set()  # groups of which an end was restarted in this run, and packets crossed before
+_BROKEN: list[str] = []  # the group whose packets did not cross again
+
+
+@operation()
+def restarted(group: str, service: Service | None, crosses: str, answers: str, complaint: str) -> Commands:
+    """Restart `service` if `services` found that it runs something else than is on disk; go on when packets cross.
+
+    Services of the same `group` are restarted one after the other, on whatever host: after each, if packets crossed
+    before, the script `answers` waits until they cross again, and prints what keeps them from it. `crosses` is the
+    same without the wait. Who comes last in the group waits for all; `answers` is empty for those that need not. Where
+    packets do not cross again, nothing is restarted any more in this run, on any host.
+    Whoever takes part in several groups must call this for all of them, with no service where it has none: that keeps
+    them in order.
+    """
+    if service is not None and service.unit in _OUTDATED.get(host, ()):
+        announce(f"Will restart {service.unit}")
+        if _BROKEN:
+            yield failure(f"{service.unit} was not restarted, because {_BROKEN[0]} carries no packets since it was")
+            return
+        if state.is_executing and group not in _RESTARTED and not host.get_fact(Probe, script=crosses):
+            _RESTARTED.add(group)
+        yield _restart(service)
+    if answers and group in _RESTARTED:
+        causes = host.get_fact(Probe, script=answers)
+        if causes:
+            _BROKEN.append(group)
+            yield failure(f"{complaint}:\n{causes.rstrip()}")
+        else:
+            _RESTARTED.discard(group)
+
+
+def _restart(service: Service) -> StringCommand:
+    name = quote(service.unit)
+    verb = "reload-or-restart" if service.reload else "restart"
+    return StringCommand(
+        f"systemctl daemon-reload; systemctl {verb} {name} || {{"
+        f" journalctl --unit {name} --lines 15 --no-pager --output cat >&2;"
+        f" echo {name} did not start >&2; false; }}"
+    )
 
 
 def _start(service: Service, unit: UnitState, *, stale: bool) -> list[StringCommand]:
@@ -204,15 +310,19 @@ def _start(service: Service, unit: UnitState, *, stale: bool) -> list[StringComm
         announce(f"Will have systemd read {service.unit} again")
         commands.append(StringCommand("systemctl daemon-reload"))
     if not unit.active or stale:
-        announce(f"Will {'restart' if unit.active else 'start'} {service.unit}")
-        commands.append(
-            StringCommand(
-                f"systemctl daemon-reload; systemctl restart {name} || {{"
-                f" journalctl --unit {name} --lines 15 --no-pager --output cat >&2;"
-                f" echo {name} did not start >&2; false; }}"
-            )
-        )
+        again = "reload" if service.reload else "restart"
+        announce(f"Will {again if unit.active else 'start'} {service.unit}")
+        commands.append(_restart(service))
     return commands
+
+
+@operation()
+def switched(path: str, present: bool, command: str) -> Commands:
+    """A state that a host keeps in the file `path`, and that `command` switches: there or not, as `present` says."""
+    if (path in host.get_fact(HostState, files=[path]).files) == present:
+        host.noop("so already")
+        return
+    yield StringCommand(command)
 
 
 @operation()

@@ -1,26 +1,34 @@
-"""Own iptables chains and guard routes: what may pass, and that what a tunnel does not carry goes nowhere."""
+"""Own iptables chains, guard routes and routing rules: what may pass, and by which table it is sent."""
 
 from remote import operations
 from remote.files import Directory, File
 from remote.operations import Service
 from tasks import paths
 from templates import render
-from topology.plan import HostPlan, OfficePlan
+from topology.plan import MARK_MASK, ZONES_RULE, ZONES_TABLE, HostPlan
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
 
 
 def files(plan: HostPlan) -> tuple[File, ...]:
-    """The rules, the guard routes, their loader, and the unit that runs it at boot."""
-    far_side = (plan.vpc,) if isinstance(plan, OfficePlan) else plan.lans
+    """The rules, the routes, their loader, and the unit that runs it at boot."""
     record = paths.record(paths.FIREWALL_UNIT)
     unit = f"{paths.UNITS}/{paths.FIREWALL_UNIT}"
     return (
-        File(paths.FIREWALL_RULES, render(f"{plan.role}/etc/vpc-openvpn/firewall.rules.j2", plan=plan)),
+        File(
+            paths.FIREWALL_RULES,
+            render(f"{plan.role}/etc/vpc-openvpn/firewall.rules.j2", plan=plan, mark_mask=MARK_MASK),
+        ),
         File(
             paths.GUARD_ROUTES,
-            render("any/etc/vpc-openvpn/routes.j2", networks=far_side, route_protocol=ROUTE_PROTOCOL),
+            render(
+                f"{plan.role}/etc/vpc-openvpn/routes.j2",
+                plan=plan,
+                zones_table=ZONES_TABLE,
+                zones_rule=ZONES_RULE,
+                route_protocol=ROUTE_PROTOCOL,
+            ),
         ),
         File(
             paths.FIREWALL_LOADER,

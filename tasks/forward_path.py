@@ -1,8 +1,8 @@
 """The proof: a deploy that says success has seen a packet cross every tunnel of the host, and the NAT forward it."""
 
 from remote import operations
-from tasks import paths, tunnels
-from topology.plan import HostPlan, OfficePlan, Tunnel
+from tasks import paths
+from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 PATIENCE = 20  # seconds for a tunnel that was just started; a pair takes 1 to 3
 
@@ -19,22 +19,41 @@ def prove(plan: HostPlan) -> None:
 
 def script(plan: HostPlan, patience: int) -> str:
     """A shell script that prints a line for each thing that keeps packets from crossing; nothing if they cross."""
-    checks = [_CROSS.replace("PATIENCE", str(patience))]
+    checks = [_functions(patience)]
     if isinstance(plan, OfficePlan):
-        for tunnel in plan.tunnels:
-            unit = f"openvpn-client@{tunnels.OFFICE_PREFIX}{tunnel.zone}"
-            checks.append(
-                _at_once(
-                    f"cross {tunnel.office_interface} {tunnel.nat_address} {unit} {tunnel.nat_host}"
-                    f" && forwards {tunnel.office_interface} {_inside(tunnel)} {tunnel.nat_host}"
-                )
+        for connection in plan.connections:
+            forwards = " || ".join(
+                f"forwards {connection.interface} {_inside(tunnel)} {tunnel.nat_host}" for tunnel in connection.tunnels
             )
+            checks.append(_at_once(f"{_cross_office(connection)} && {{ {forwards}; }}"))
     else:
-        tunnel = plan.tunnel
-        checks.append(f"cross {tunnel.nat_interface} {tunnel.office_address} openvpn-server@office the office")
-        if plan.private_subnets:
-            checks.append(_EGRESS)
+        # Under `single` the office is connected to one of the NATs, and not to the others.
+        checks += [_cross_nat(plan)] if plan.strategy != SINGLE else []
+        checks += [_EGRESS] if plan.private_subnets else []
     return "\n".join([*checks, "wait"])
+
+
+def crossing(plan: HostPlan, zone: str, patience: int) -> str:
+    """The same, for the tunnel of one zone alone, and whether packets cross it, not what becomes of them then."""
+    if isinstance(plan, NatPlan):
+        return f"{_functions(patience)}\n{_cross_nat(plan) if plan.strategy != SINGLE else 'true'}"
+    [connection] = [each for each in plan.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
+    return f"{_functions(patience)}\n{_cross_office(connection)}"
+
+
+def _functions(patience: int) -> str:
+    return _CROSS.replace("PATIENCE", str(patience))
+
+
+def _cross_nat(plan: NatPlan) -> str:
+    tunnel = plan.tunnel
+    return f'cross {tunnel.nat_interface} openvpn-server@office "the office" {tunnel.office_address}'
+
+
+def _cross_office(connection: Connection) -> str:
+    who = connection.tunnel.nat_host if len(connection.tunnels) == 1 else "any NAT"
+    addresses = " ".join(str(tunnel.nat_address) for tunnel in connection.tunnels)
+    return f'cross {connection.interface} openvpn-client@{connection.name} "{who}" {addresses}'
 
 
 def _at_once(check: str) -> str:
@@ -51,16 +70,22 @@ def _inside(tunnel: Tunnel) -> str:
 # forwards sends back "time to live exceeded", one that does not forward says nothing.
 _CROSS = """
 cross() {
-    interface=$1 far=$2 unit=$3; shift 3
+    interface=$1 unit=$2 who=$3; shift 3
     deadline=$(( $(date +%s) + PATIENCE ))
-    until ping -q -c 1 -W 1 -I "$interface" "$far" >/dev/null 2>&1; do
+    until one_answers "$@"; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
-            echo "no answer from $far ($*) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
+            echo "no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
             journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/    /'
             return 1
         fi
         sleep 0.2
     done
+}
+one_answers() {
+    for far in "$@"; do
+        ping -q -c 1 -W 1 -I "$interface" "$far" >/dev/null 2>&1 && return
+    done
+    return 1
 }
 forwards() {
     for attempt in 1 2 3; do

@@ -9,13 +9,13 @@ from topology.plan import HostPlan
 
 def file(plan: HostPlan) -> File:
     """The settings for the next boot."""
-    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/60-vpc-openvpn.conf.j2"))
+    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/60-vpc-openvpn.conf.j2", plan=plan))
 
 
 def settings(text: str) -> dict[str, str]:
     """The settings that a sysctl.d file makes, by path below /proc/sys: the file is the only place that states them."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {key.strip().replace(".", "/"): value.strip() for key, value in pairs}
+    return {key.strip().removeprefix("-").replace(".", "/"): value.strip() for key, value in pairs}
 
 
 def enable(plan: HostPlan) -> None:

@@ -1,10 +1,10 @@
-"""The packages that the rest needs: OpenVPN 2.6 or later, iptables, conntrack, ping."""
+"""The packages that the rest needs: OpenVPN 2.6 or later, BIRD, iptables, conntrack, ping."""
 
 from collections.abc import Mapping, Sequence
 
 from remote import operations
 
 
-def install(present: Sequence[str], minimum: Mapping[str, tuple[str, str]]) -> None:
+def install(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> None:
     """Install what is missing of `present`; refuse a host whose release has no recent enough OpenVPN."""
-    operations.packages(name="Packages are installed", present=present, minimum=minimum)
+    operations.packages(name="Packages are installed", present=present, minimum=minimum, idle=idle)

@@ -15,12 +15,31 @@ FIREWALL_LOADER = f"{LIB}/firewall"
 FIREWALL_UNIT = "vpc-openvpn-firewall.service"
 UNITS = "/etc/systemd/system"
 
+BIRD_CONFIGURATION = f"{HOME}/bird.conf"
+BIRD_UNIT = "vpc-openvpn-bird.service"
+BIRD_SOCKET = f"{RUN}/bird.ctl"
+
+# On the office router, about detours.
+DETOUR = f"{LIB}/detour"
+WATCH = f"{LIB}/watch"
+TUNNEL_UP = f"{LIB}/tunnel-up"
+WATCHES = f"{HOME}/watches"
+WATCH_UNIT = "vpc-openvpn-watch.service"
+DRAINED = f"{HOME}/drained"  # a file for each zone that an operator has drained
+SEEN = f"{RUN}/seen"  # what the watch thinks of each tunnel
+PATHS_FILE = f"{RUN}/paths.conf"  # the two together, as BIRD reads them
+
 SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"
 
 
 def tls_crypt(zone: str) -> str:
     """The key that both ends of a zone's tunnel wrap their first packets with."""
     return f"{IDENTITY}/tunnel-{zone}.key"
+
+
+def drained(zone: str) -> str:
+    """Exists while an operator has new connections to `zone` go by a detour."""
+    return f"{DRAINED}/{zone}"
 
 
 def record(unit: str) -> str:

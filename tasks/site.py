@@ -7,7 +7,7 @@ from pyinfra.api.exceptions import DeployError
 from credentials.errors import CredentialsError
 from credentials.store import Store
 from topology.load import load, site_path
-from topology.plan import HostPlan, plan
+from topology.plan import HostPlan, NatPlan, plan
 
 
 @cache
@@ -23,6 +23,11 @@ def _store() -> Store:
 def plan_of(host: str) -> HostPlan:
     """All that the host `host` of the inventory must be."""
     return _plans()[host]
+
+
+def zone_names() -> list[str]:
+    """Every zone of the site, in its order."""
+    return [each.zone for each in _plans().values() if isinstance(each, NatPlan)]
 
 
 def store_for(plan: HostPlan) -> Store:

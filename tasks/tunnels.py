@@ -1,16 +1,20 @@
 """The tunnels: OpenVPN's configuration, and its own systemd units running from it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pyinfra import host, state
 
 from credentials.store import Store
 from remote import operations
 from remote.files import Directory, File
 from remote.operations import Service
-from tasks import identity, paths
+from tasks import forward_path, identity, paths
 from templates import render
-from topology.plan import OFFICE, HostPlan, NatPlan, OfficePlan, Tunnel
+from topology.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
-OFFICE_PREFIX = "vpc-"  # the office's router may have OpenVPN clients of its own
+NAT_UNIT = "openvpn-server@office.service"
+NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved what is new
 DROP_IN = "vpc-openvpn.conf"
 
 
@@ -25,40 +29,33 @@ class End:
 
 
 def ends(plan: HostPlan, store: Store) -> list[End]:
-    """This host's end of each of its tunnels."""
-    return [_end(plan, tunnel, store) for tunnel in plan.tunnels]
-
-
-def _end(plan: HostPlan, tunnel: Tunnel, store: Store) -> End:
+    """This host's end of each of its tunnels; under `single`, the office's one end for them all."""
     if isinstance(plan, OfficePlan):
-        unit = f"openvpn-client@{OFFICE_PREFIX}{tunnel.zone}.service"
-        configuration = _office_configuration(tunnel, store)
-    else:
-        unit = "openvpn-server@office.service"
-        configuration = _nat_configuration(plan, store)
-    keys = {paths.CERTIFICATE, paths.PRIVATE_KEY, paths.tls_crypt(tunnel.zone)}
-    read = (*configuration, *(file for file in identity.files(plan, store) if file.path in keys))
-    record = paths.record(unit)
-    drop_in = File(
-        f"{paths.UNITS}/{unit}.d/{DROP_IN}",
-        render("any/etc/systemd/system/openvpn.conf.j2", inputs=[file.path for file in read], record=record),
-    )
-    return End(unit, configuration, drop_in, Service(unit, read, record, drop_in.path))
+        return [_office_end(plan, connection, store) for connection in plan.connections]
+    return [_nat_end(plan, store)]
 
 
-def _office_configuration(tunnel: Tunnel, store: Store) -> tuple[File, ...]:
+def _office_end(plan: OfficePlan, connection: Connection, store: Store) -> End:
     text = render(
         "office/etc/openvpn/client/tunnel.conf.j2",
-        tunnel=tunnel,
+        connection=connection,
         certificate=paths.CERTIFICATE,
         private_key=paths.PRIVATE_KEY,
-        tls_crypt=paths.tls_crypt(tunnel.zone),
-        peer_fingerprint=store.fingerprint(tunnel.nat_host),
+        keys={tunnel.zone: paths.tls_crypt(tunnel.zone) for tunnel in connection.tunnels},
+        peer_fingerprints=[store.fingerprint(tunnel.nat_host) for tunnel in connection.tunnels],
+        up_script=paths.TUNNEL_UP,
     )
-    return (File(f"/etc/openvpn/client/{OFFICE_PREFIX}{tunnel.zone}.conf", text),)
+    configuration = (
+        File(f"/etc/openvpn/client/{connection.name}.conf", text),
+        File(paths.TUNNEL_UP, render("office/usr/local/lib/vpc-openvpn/tunnel-up.j2"), mode="755"),
+    )
+    # What is new goes by a detour; a moment later the tunnel may go.
+    leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.watches else ""
+    unit = f"openvpn-client@{connection.name}.service"
+    return _end(plan, unit, configuration, connection.tunnels, store, started="", leave=leave)
 
 
-def _nat_configuration(plan: NatPlan, store: Store) -> tuple[File, ...]:
+def _nat_end(plan: NatPlan, store: Store) -> End:
     text = render(
         "nat/etc/openvpn/server/office.conf.j2",
         plan=plan,
@@ -68,23 +65,59 @@ def _nat_configuration(plan: NatPlan, store: Store) -> tuple[File, ...]:
         peer_fingerprint=store.fingerprint(OFFICE),
         client_config_dir=paths.CLIENTS,
     )
-    return (
+    configuration = (
         File("/etc/openvpn/server/office.conf", text),
         # OpenVPN looks a client's file up by the name in its certificate.
         File(f"{paths.CLIENTS}/{OFFICE}", render("nat/etc/vpc-openvpn/clients/office.j2", plan=plan)),
     )
+    started = leave = ""
+    if plan.strategy != SINGLE:
+        birdc = f"/usr/sbin/birdc -s {paths.BIRD_SOCKET}"
+        started = f"{birdc} enable bfd_office"
+        # BFD is silent first, and the tunnel carries packets until the office has noticed.
+        leave = f"{birdc} disable bfd_office && sleep {plan.tunnel.detection * NOTICED / 1000:.2g}"
+    return _end(plan, NAT_UNIT, configuration, plan.tunnels, store, started=started, leave=leave)
+
+
+def _end(
+    plan: HostPlan,
+    unit: str,
+    configuration: tuple[File, ...],
+    tunnels: Sequence[Tunnel],
+    store: Store,
+    *,
+    started: str,
+    leave: str,
+) -> End:
+    keys = {paths.CERTIFICATE, paths.PRIVATE_KEY, *(paths.tls_crypt(tunnel.zone) for tunnel in tunnels)}
+    read = (*configuration, *(file for file in identity.files(plan, store) if file.path in keys))
+    record = paths.record(unit)
+    drop_in = File(
+        f"{paths.UNITS}/{unit}.d/{DROP_IN}",
+        render(
+            "any/etc/systemd/system/openvpn.conf.j2",
+            inputs=[file.path for file in read],
+            record=record,
+            started=started,
+            leave=leave,
+            server=isinstance(plan, NatPlan),
+        ),
+    )
+    return End(unit, configuration, drop_in, Service(unit, read, record, drop_in.path))
 
 
 def configure(plan: HostPlan, store: Store) -> None:
     """Write what the units will be started from. The drop-in, which marks the instance as ours, comes first."""
-    wanted: list[File | Directory] = [Directory(paths.CLIENTS)]
+    wanted: list[File | Directory] = [Directory(paths.CLIENTS), Directory(paths.LIB)]
     for end in ends(plan, store):
         wanted += [Directory(f"{paths.UNITS}/{end.unit}.d"), end.drop_in, *end.configuration]
-    operations.files(name="Tunnels are configured", wanted=wanted, owned=[f"{paths.CLIENTS}/*"])
+    operations.files(name="Tunnels are configured", wanted=list(dict.fromkeys(wanted)), owned=[f"{paths.CLIENTS}/*"])
 
 
-def run(plan: HostPlan, store: Store) -> None:
-    """Enable and start each tunnel, restart those that run something else, remove those that left the site."""
+def run(plan: HostPlan, store: Store, zones: Sequence[str]) -> None:
+    """Enable and start each tunnel, and remove those that left the site. Then, one zone of `zones` after the other,
+    restart what runs something else than is on disk: each must carry packets again before the next is touched.
+    """
     all_ends = ends(plan, store)
     operations.services(
         name="Tunnels are running",
@@ -93,3 +126,35 @@ def run(plan: HostPlan, store: Store) -> None:
         wanted_marks=[end.drop_in.path for end in all_ends],
         instance_files=["/etc/openvpn/client/{instance}.conf", paths.record("{unit}")],
     )
+    for zone in host.loop(zones):
+        concerned = isinstance(plan, OfficePlan) or plan.zone == zone
+        if concerned:
+            _restart_ends(plan, zone, {end.unit: end.service for end in all_ends}, last=zone == zones[-1])
+
+
+def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *, last: bool) -> None:
+    """First the NAT's end, then the office's. The office has a word in both, so that no host runs ahead."""
+    office = isinstance(plan, OfficePlan)
+    both = state.is_host_in_limit(host.inventory.get_host(OFFICE))
+    once, patient = (forward_path.crossing(plan, zone, patience) for patience in (0, forward_path.PATIENCE))
+    complaint = f"the tunnel of {zone} was restarted and carries no packets; no other is restarted"
+    operations.restarted(
+        name=f"{zone}: the NAT's end runs what is on disk",
+        group=zone,
+        service=services.get(NAT_UNIT),
+        crosses=once,
+        answers="" if office or both else patient,
+        complaint=complaint,
+    )
+    if isinstance(plan, OfficePlan):
+        [connection] = [each for each in plan.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
+        service = services[f"openvpn-client@{connection.name}.service"]
+        operations.restarted(
+            name=f"{zone}: the office's end runs what is on disk",
+            group=zone,
+            # One connection for all zones has its turn when every NAT has had its own.
+            service=service if last or len(connection.tunnels) == 1 else None,
+            crosses=once,
+            answers=patient,
+            complaint=complaint,
+        )

@@ -14,7 +14,7 @@ from credentials.store import Store
 from lab.layout import Layout
 from lab.site import site_text
 from remote.files import File
-from tasks import firewall, forwarding, identity, tunnels
+from tasks import firewall, forwarding, identity, routing, tunnels
 from tests.conftest import Golden
 from topology.load import load
 from topology.plan import HostPlan, plan
@@ -52,6 +52,8 @@ def files(host: HostPlan) -> Iterator[File]:
     yield forwarding.file(host)
     for end in tunnels.ends(host, store):
         yield from (end.drop_in, *end.configuration)
+    for _, own in routing.services(host):
+        yield from own
 
 
 def paths_on_hosts(zones: int, folder: Path) -> dict[Path, File]:

@@ -1,0 +1,124 @@
+"""BIRD, BFD and the watch: each zone by its own tunnel while that works, by a detour while it does not."""
+
+from remote import operations
+from remote.files import Directory, File
+from remote.operations import Service
+from tasks import paths
+from templates import render
+from topology.plan import BEATS, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
+
+# Everything that a host may have of this, so that what it should not have is seen.
+UNITS = {
+    paths.BIRD_UNIT: [paths.record(paths.BIRD_UNIT)],
+    paths.WATCH_UNIT: [paths.record(paths.WATCH_UNIT), paths.SEEN, paths.PATHS_FILE, paths.DRAINED],
+}
+OWNED = (
+    *(f"{paths.UNITS}/{unit}" for unit in UNITS),
+    *(paths.BIRD_CONFIGURATION, paths.DETOUR, paths.WATCH, paths.WATCHES),
+)
+
+
+def services(plan: HostPlan) -> list[tuple[Service, tuple[File, ...]]]:
+    """Our own units on this host, each with the files that belong to it; the unit's own is the last."""
+    if isinstance(plan, OfficePlan):
+        return [_bird(plan), _watch(plan)] if plan.watches else [_bird(plan)]
+    return [] if plan.strategy == SINGLE else [_bird(plan)]
+
+
+def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
+    record = paths.record(paths.BIRD_UNIT)
+    configuration = File(
+        paths.BIRD_CONFIGURATION,
+        render(
+            f"{plan.role}/etc/vpc-openvpn/bird.conf.j2",
+            plan=plan,
+            zones_table=ZONES_TABLE,
+            beats=BEATS,
+            detour_script=paths.DETOUR,
+            paths_file=paths.PATHS_FILE,
+        ),
+    )
+    unit = File(
+        f"{paths.UNITS}/{paths.BIRD_UNIT}",
+        render(
+            f"any/etc/systemd/system/{paths.BIRD_UNIT}.j2",
+            configuration=paths.BIRD_CONFIGURATION,
+            socket=paths.BIRD_SOCKET,
+            record=record,
+            prepare=f"{paths.DETOUR} settle" if isinstance(plan, OfficePlan) and plan.watches else "",
+        ),
+    )
+    return Service(paths.BIRD_UNIT, (configuration,), record, reload=True), (configuration, unit)
+
+
+def _watch(plan: OfficePlan) -> tuple[Service, tuple[File, ...]]:
+    record = paths.record(paths.WATCH_UNIT)
+    folder = "office/usr/local/lib/vpc-openvpn"
+    detour = File(
+        paths.DETOUR,
+        render(
+            f"{folder}/detour.j2",
+            watches=paths.WATCHES,
+            drained=paths.DRAINED,
+            seen=paths.SEEN,
+            paths_file=paths.PATHS_FILE,
+            socket=paths.BIRD_SOCKET,
+        ),
+        mode="755",
+    )
+    script = File(
+        paths.WATCH,
+        render(
+            f"{folder}/watch.j2",
+            detour_script=paths.DETOUR,
+            watches=paths.WATCHES,
+            seen=paths.SEEN,
+            **PATIENCE,
+        ),
+        mode="755",
+    )
+    watches = File(paths.WATCHES, render("office/etc/vpc-openvpn/watches.j2", plan=plan))
+    inputs = (detour, script, watches)
+    unit = File(
+        f"{paths.UNITS}/{paths.WATCH_UNIT}",
+        render(
+            f"office/etc/systemd/system/{paths.WATCH_UNIT}.j2",
+            inputs=[file.path for file in inputs],
+            record=record,
+            watch_script=paths.WATCH,
+        ),
+    )
+    return Service(paths.WATCH_UNIT, inputs, record), (*inputs, unit)
+
+
+# How long the watch waits before it believes anything. docs/decisions/0008-detours.md has the reasons.
+PATIENCE = {
+    "hold_beat": "0.3",  # seconds between two questions whether anybody is there …
+    "hold_count": 7,  # … of which so many go unanswered before connections are let go
+    "health_beat": "0.5",  # seconds between two questions whether the NAT forwards
+    "answer_within": "0.7",  # seconds
+    "most_silence": 3,  # questions without an answer before a NAT is said not to forward
+    "first_answers": 3,  # answers in a row before traffic returns to it the first time
+    "most_answers": 48,  # and after it has failed again and again
+    "calm_answers": 240,  # after so many its failures are forgotten
+}
+
+
+def run(plan: HostPlan) -> None:
+    """Have BIRD and the watch run from what is on disk, before a tunnel is touched; say which zones are drained."""
+    own = services(plan)
+    drained = {paths.drained(tunnel.zone): tunnel.zone for tunnel in plan.tunnels} if len(own) > 1 else {}
+    # The detours' files first: BIRD's unit runs one of them.
+    files = [file for _, those in reversed(own) for file in those]
+    operations.daemons(
+        name="Zones are reached by their best way",
+        services=[service for service, _ in own],
+        wanted=[Directory(paths.HOME), Directory(paths.LIB), *files],
+        owned=OWNED,
+        units=UNITS,
+        notices={
+            path: f"{zone} is drained: new connections take a detour until it is given back with"
+            f" `pyinfra inventory.py drain.py --data zone={zone} --data back=true`"
+            for path, zone in drained.items()
+        },
+    )
