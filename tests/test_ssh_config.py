@@ -1,0 +1,37 @@
+"""The ssh_config that is printed from a site, read back by ssh itself."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ssh_config import main, ssh_config
+from topology.load import ROOT, load
+from topology.plan import plan
+
+
+def read_by_ssh(config: Path, *words: str) -> dict[str, str]:
+    done = subprocess.run(["ssh", "-F", config, "-G", *words], capture_output=True, text=True, check=True)
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
+    config = tmp_path / "vpc.config"
+    config.write_text(ssh_config(plan(load(ROOT / "site.example.yml"))))
+
+    nat = read_by_ssh(config, "nat-us-east-1b")
+    assert (nat["hostname"], nat["user"], nat["port"]) == ("198.51.100.12", "admin", "22")
+    assert nat["userknownhostsfile"] == str(ROOT / "known_hosts")
+    assert read_by_ssh(config, "office")["hostname"] == "192.168.50.1"
+    [advice] = [line for line in config.read_text().splitlines() if line.endswith(" 10.0.21.10")]
+    words = advice.partition(": ssh ")[2].split()
+    assert read_by_ssh(config, *words)["proxyjump"] == "nat-us-east-1b"
+
+
+def test_a_wrong_site_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SITE", str(tmp_path / "nowhere.yml"))
+
+    assert main() == 1
+    assert "there is no such file" in capsys.readouterr().err
