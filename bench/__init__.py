@@ -1,0 +1,1 @@
+"""Measurements: each a program, its environment, its raw results, and what is generated from them."""
