@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift planned requirements clean packages root
+.PHONY: help setup check test demo drift outages planned requirements clean packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,11 +26,16 @@ check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/mypy
 	$(RUN)/python -m pytest tests --ignore=tests/scenarios
 
+# What the lab leaves on the machine is seen only while no other lab is up; the rest mostly waits, and does so in two labs.
 test: root setup check ## all that there is: check, then the scenarios in the lab; root
-	$(RUN)/python -m pytest tests/scenarios
+	$(RUN)/python -m pytest tests/scenarios/test_lab.py
+	$(RUN)/python -m pytest tests/scenarios --ignore=tests/scenarios/test_lab.py --numprocesses=2 --dist=loadfile
 
 demo: root setup ## an office, a VPC and its tunnels on this machine; root
 	$(RUN)/python demo.py
+
+outages: root setup ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
+	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
 # Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
 # comes to a line that it would have to run. Lines that begin with + it runs even then.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.harness import Host, World, lab
+from tests.scenarios.harness import Host, Site, World, lab
 
 ZONES = 3
 
@@ -31,6 +31,18 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         lab("down")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def site_of_module(request: pytest.FixtureRequest, booted: World) -> None:
+    """The lab with what the module's SITE changes of its site."""
+    changes: Site = getattr(request.module, "SITE", {})
+    baseline = booted.lab_site | changes
+    if baseline != booted.baseline:
+        booted.baseline = baseline
+        booted.use(baseline)
+        changed = booted.apply()
+        assert changed.status == 0, changed.output
+
+
 @pytest.fixture
 def world(booted: World) -> Iterator[World]:
     """The lab as its site says. What a scenario leaves otherwise is mended after it, by a deploy that must succeed."""
@@ -38,6 +50,8 @@ def world(booted: World) -> Iterator[World]:
     yield booted
     booted.use(booted.baseline)
     lab("heal")
+    for host in booted.hosts:
+        lab("start", host)  # a scenario that failed may have left one without power
     mended = booted.apply()
     assert mended.status == 0, f"the lab could not be brought back:\n{mended.output}"
 

@@ -21,7 +21,8 @@ import pyrage
 import yaml
 
 ROOT = Path(__file__).parents[2]
-INSTANCE = os.environ.get("SCENARIO_LAB", "test")  # a lab of the tests' own, beside one that somebody may be using
+# A lab of the tests' own, beside one that somebody may be using; one for each of pytest-xdist's workers.
+INSTANCE = os.environ.get("SCENARIO_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
 
 Site = dict[str, Any]
@@ -116,7 +117,8 @@ class World:
 
     def __init__(self, site_file: Path) -> None:
         self.site_file = site_file
-        self.baseline: Site = yaml.safe_load(lab("site").output)
+        self.lab_site: Site = yaml.safe_load(lab("site").output)
+        self.baseline = self.lab_site
         self.use(self.baseline)
 
     def use(self, site: Site) -> None:
@@ -124,8 +126,13 @@ class World:
         self.site_file.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
 
     def copy_of_site(self) -> Site:
-        """A copy of the lab's own site, to change and `use`."""
+        """A copy of the module's site, to change and `use`."""
         return deepcopy(self.baseline)
+
+    @cached_property
+    def hosts(self) -> list[str]:
+        """The office's router and the NATs."""
+        return ["office", *(f"nat-{zone['name']}" for zone in self.lab_site["zones"])]
 
     # --- what a user types ---------------------------------------------------------------------------------------
 
@@ -137,9 +144,8 @@ class World:
 
     def plan(self, *options: str, env: Sequence[str] = ()) -> Run:
         """A dry run with diffs; what it says would change."""
-        as_text = self.run(*DEPLOY, "--dry", "--diff", *options, env=env)
-        as_json = self.run(*DEPLOY, "--dry", "--json", *options, env=env)
-        return Run(as_text.status, as_text.output, pending=_by_host(as_json.output, "plan", "hosts_with_change"))
+        answer = self.run(*DEPLOY, "--dry", "--diff", "--json", *options, env=env)
+        return Run(answer.status, answer.output, pending=_by_host(answer.output, "plan", "hosts_with_change"))
 
     def apply(self, *options: str, env: Sequence[str] = ()) -> Run:
         """A deploy, with every detail printed; what it changed. It may fail."""

@@ -2,6 +2,9 @@
 
 echo PORT                       answer every UDP datagram and every TCP connection with what it says
 udp | tcp ADDRESS PORT          say something every 0.2 s, never give up; a line `sent` and a line `answer` for each
+stream ADDRESS PORT             one TCP connection to `echo`, a word every 20 ms; a line `open`, a line `pause SECONDS`
+                                whenever an answer has taken long, and at its end `broken SECONDS` after the last one
+dial ADDRESS PORT               a new TCP connection to `echo` every 50 ms; a line `dialed SECONDS` or `failed` for each
 listen PORT                     a line `from ADDRESS` for every UDP datagram
 say ADDRESS PORT                one UDP datagram, no answer expected
 connect ADDRESS PORT            one TCP connection, within 3 s; prints why it failed, if it did
@@ -27,6 +30,7 @@ from typing import NoReturn
 
 MEGABYTE = 1_000_000
 PAUSE = 0.2  # seconds between two tries
+LONG = 0.1  # seconds without an answer to something said every 0.02 s
 SENT, ANSWER, TICK = "sent", "answer", "tick"
 IPV4 = 0x0800
 
@@ -76,6 +80,47 @@ def _ask(flow: socket.socket) -> bool:
             print(ANSWER, flush=True)
             return True
     return False
+
+
+def stream(address: str, port: int) -> None:
+    with socket.create_connection((address, port), timeout=5) as flow:
+        flow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        flow.settimeout(None)
+        print("open", flush=True)
+        last = time.monotonic()
+
+        def speak() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    flow.sendall(b"still there?")
+                    time.sleep(0.02)
+
+        threading.Thread(target=speak, daemon=True).start()
+        try:
+            while flow.recv(65536):
+                now = time.monotonic()
+                if now - last > LONG:
+                    print(f"pause {now - last:.3f}", flush=True)
+                last = now
+        except OSError as error:
+            print(f"broken {time.monotonic() - last:.3f} {error.strerror}", flush=True)
+            threading.Event().wait()  # whoever started this ends it
+
+
+def dial(address: str, port: int) -> NoReturn:
+    def one() -> None:
+        began = time.monotonic()
+        try:
+            with socket.create_connection((address, port), timeout=5) as flow:
+                flow.sendall(b"anybody there?")
+                answered = flow.recv(100)
+        except OSError:
+            answered = b""
+        print(f"dialed {time.monotonic() - began:.3f}" if answered else "failed", flush=True)
+
+    while True:
+        threading.Thread(target=one, daemon=True).start()
+        time.sleep(0.05)
 
 
 def listen(port: int) -> NoReturn:
@@ -210,7 +255,7 @@ def _serve(port: int, handle: Callable[[socket.socket], None]) -> NoReturn:
 
 VERBS: dict[str, Callable[..., None]] = {
     verb.__name__: verb
-    for verb in (echo, udp, tcp, listen, say, connect, store, send, receive, datagram, replay, sniff)
+    for verb in (echo, udp, tcp, stream, dial, listen, say, connect, store, send, receive, datagram, replay, sniff)
 }
 
 if __name__ == "__main__":

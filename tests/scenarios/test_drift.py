@@ -22,7 +22,9 @@ IDENTITY = "Identity is in place"
 FIREWALL = "Firewall and guard routes are loaded"
 FORWARDING = "Forwarding is on"
 CONFIGURED = "Tunnels are configured"
+ROUTING = "Zones are reached by their best way"
 RUNNING = "Tunnels are running"
+RESTARTED = "{}: the NAT's end runs what is on disk"
 PROOF = "Packets cross every tunnel"
 
 KEYS = "/etc/vpc-openvpn/identity"
@@ -30,6 +32,7 @@ SERVER = "/etc/openvpn/server/office.conf"
 CLIENT = "/etc/openvpn/client/vpc-us-east-1a.conf"
 RESTART_SERVER = "systemctl restart openvpn-server@office"
 MATCH, ERROR, PENDING = 0, 1, 2
+SITE = {"detour": "off"}  # a lost tunnel is a lost zone
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,40 @@ ROUNDS = {
             [FIREWALL],
             "+ unreachable 192.168.50.0/24 metric 4294967295",
             "ip route | grep -q '^unreachable 192.168.50.0/24 '",
+        ),
+    ),
+    "routing": (
+        Drift(
+            OFFICE,
+            "ip rule del priority 8901",
+            [FIREWALL],
+            "+ 8901 from all fwmark 0x1000000/0xff000000 lookup 8601",
+            "ip rule | grep -q ^8901:",
+        ),
+        Drift(
+            A,
+            "systemctl disable vpc-openvpn-bird",
+            [ROUTING],
+            "Will enable vpc-openvpn-bird.service",
+            "ls /etc/systemd/system/*.wants/vpc-openvpn-bird.service",
+        ),
+        Drift(
+            B,
+            "sed -i 's/multiplier 5/multiplier 50/' /etc/vpc-openvpn/bird.conf && systemctl reload vpc-openvpn-bird",
+            [ROUTING],
+            "-     multiplier 50;",
+            "grep -q 'multiplier 5;' /etc/vpc-openvpn/bird.conf",
+        ),
+    ),
+    "the office's paths": (
+        Drift(
+            OFFICE,
+            "systemctl stop vpc-openvpn-watch && ip rule add priority 8777 from 10.9.9.9 lookup 8600 protocol 86"
+            " && echo 1 > /proc/sys/net/ipv4/conf/tun-1/rp_filter",
+            [FIREWALL, FORWARDING, ROUTING],
+            "net/ipv4/conf/tun-1/rp_filter = 1, not 2",
+            "pgrep -f '[v]pc-openvpn/watch' && ! ip rule | grep ^8777:"
+            " && grep 2 /proc/sys/net/ipv4/conf/tun-1/rp_filter",
         ),
     ),
     "kernel settings": (
@@ -140,7 +177,7 @@ ROUNDS = {
             # The interface is the running instance's: what it was started with, whatever the file says.
             A,
             f"sed -i 's/^tun-mtu.*/tun-mtu 1300/' {SERVER} && {RESTART_SERVER}",
-            [CONFIGURED, RUNNING],
+            [CONFIGURED, RESTARTED.format("us-east-1a")],
             "Will restart openvpn-server@office.service",
             "ip link show tun-office | grep -q 'mtu 1420 '",
         ),
@@ -148,7 +185,7 @@ ROUNDS = {
             B,
             f"cp -p {SERVER} /root/kept && sed -i 's/^tun-mtu.*/tun-mtu 1300/' {SERVER} && {RESTART_SERVER}"
             f" && mv /root/kept {SERVER}",
-            [RUNNING],
+            [RESTARTED.format("us-east-1b")],
             "Will restart openvpn-server@office.service",
             "ip link show tun-office | grep -q 'mtu 1420 '",
         ),

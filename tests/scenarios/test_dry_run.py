@@ -62,7 +62,7 @@ def test_a_dry_run_shows_everything_and_touches_nothing(world: World, blank: lis
     shown = re.sub(r"\x1b\[[0-9;]*m", "", planned.output)
     of_host = {host.name: shown_of(shown, host.name) for host in (*blank, configured)}
     for host in blank:
-        assert "Will install openvpn, iptables, conntrack" in of_host[host.name]
+        assert "Will install openvpn, bird2, iptables, conntrack" in of_host[host.name]
         written = set(state(host)) - set(before[host.name])
         ours = [path for path in written if re.search("vpc-openvpn|^/etc/openvpn/", path)]
         files = [path for path in ours if host.answers(f"[ -f {path} ] && [ ! -L {path} ]").status == 0]
@@ -86,7 +86,9 @@ def test_no_key_material_is_ever_seen(world: World) -> None:
     nat = Host("nat-us-east-1b")
     replace(world, nat, "198.51.100.22")
     # Without the spy, which would make apt wait; apt gets to know no secret.
-    nat.succeeds("{ apt-get -qq update && apt-get -qq install --yes openvpn iptables conntrack; } >/dev/null 2>&1")
+    nat.succeeds(
+        "{ apt-get -qq update && apt-get -qq install --yes openvpn bird2 iptables conntrack; } >/dev/null 2>&1"
+    )
     real = list(world.secrets())
     # Secrets of nobody, which leak in every way that has to be noticed.
     argument, variable, log, instant, kept = (token_hex(20) for _ in range(5))

@@ -17,6 +17,7 @@ CLIENT = "openvpn-client@vpc-us-east-1c"
 OFFICE_CONF = "/etc/openvpn/client/vpc-us-east-1c.conf"
 NAT_CERTIFICATE = "/etc/vpc-openvpn/identity/host.crt"
 APP = "10.0.23.10"
+SITE = {"detour": "off"}  # a lost tunnel is a lost zone
 
 
 def pin(office: Host, fingerprint: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from tests.scenarios.flows import PEERS, Background, changed
 from tests.scenarios.harness import Host, World
+from tests.scenarios.states import comes_to, kernel_state, unchanged_after
 
 OFFICE = Host("office")
 NATS = [Host(f"nat-us-east-1{letter}") for letter in "abc"]
@@ -42,11 +43,6 @@ FOREIGN_STATE = """
 cd /etc/openvpn/client && sha256sum home.conf vpc-backup.conf keys/*
 systemctl show -p Id,MainPID,ActiveState,UnitFileState,DropInPaths openvpn-client@home openvpn-client@vpc-backup
 ip -o -4 address show | grep -o 'tun-own.*'
-"""
-KERNEL_STATE = """
-iptables-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'
-{ ip -4 rule; ip -4 route; ip -o -4 address | cut -d ' ' -f 2-7; ip -o link | grep -o ' tun.* mtu [0-9]*'; } | sort
-ls /etc/openvpn/*/ /etc/vpc-openvpn /etc/vpc-openvpn/* /run/vpc-openvpn /etc/systemd/system/*.wants
 """
 
 
@@ -85,7 +81,7 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
             world.deploy()
             desk.reaches(APPS[2])
         assert "Nothing to do" in world.run("python", "-m", "credentials", "init").output
-        assert kernel_state(office) == before
+        comes_to(office, before)
         assert office.succeeds(FOREIGN_STATE) == foreign
 
 
@@ -99,7 +95,7 @@ def test_a_subnet_comes_and_goes(world: World, desk: Host) -> None:
             "ip address delete 10.0.31.1/24 dev zone1-private",
         ),
         changed(app, "ip address add 10.0.31.10/24 dev eth0", "ip address delete 10.0.31.10/24 dev eth0"),
-        unchanged_after(world, OFFICE, A),
+        unchanged_after(OFFICE, A),
     ):
         vpc.reaches("10.0.31.10")
         desk.cannot_reach("10.0.31.10")
@@ -127,7 +123,7 @@ def test_an_office_network_comes_and_goes(world: World, desk: Host, office: Host
     with (
         changed(office, "ip address add 192.168.60.1/24 dev lan", "ip address delete 192.168.60.1/24 dev lan"),
         changed(desk, "ip address add 192.168.60.10/24 dev eth0", "ip address delete 192.168.60.10/24 dev eth0"),
-        unchanged_after(world, office, *NATS),
+        unchanged_after(office, *NATS),
     ):
         desk.cannot_reach(as_new)
         app.cannot_reach("192.168.60.10")
@@ -152,7 +148,7 @@ def test_the_tunnels_mtu_changes(world: World, desk: Host, office: Host) -> None
         """A packet of `size` bytes that may not be fragmented."""
         return f"ip route flush cache; ping -q -M do -c 1 -W 1 -s {size - 28} {APPS[0]}"
 
-    with unchanged_after(world, office, *NATS):
+    with unchanged_after(office, *NATS):
         desk.succeeds(whole(1420))
         world.use(world.copy_of_site() | {"tunnels": {"mtu": 1380}})
         world.deploy()
@@ -166,7 +162,7 @@ def test_the_tunnels_mtu_changes(world: World, desk: Host, office: Host) -> None
 
 
 def test_a_tunnels_number_port_and_interface_change(world: World, desk: Host, office: Host) -> None:
-    with unchanged_after(world, office, A):
+    with unchanged_after(office, A):
         site = world.copy_of_site()
         site["zones"][0]["tunnel"] = {"number": 9, "port": 1200, "interface": "tun-first"}
         world.use(site)
@@ -186,7 +182,7 @@ def test_a_tunnels_number_port_and_interface_change(world: World, desk: Host, of
 
 def test_the_operators_change(world: World, web: Host) -> None:
     ssh = f"{PEERS} connect 198.51.100.21 22"
-    with unchanged_after(world, *NATS):
+    with unchanged_after(*NATS):
         web.fails(ssh)
         site = world.copy_of_site()
         site["operators"].append("198.51.100.200/32")
@@ -196,19 +192,6 @@ def test_the_operators_change(world: World, web: Host) -> None:
         world.use(world.baseline)
         world.deploy("--limit", "nat")
         web.fails(ssh)
-
-
-def kernel_state(host: Host) -> str:
-    """Rules, routes, addresses, interfaces, and the names of the files that they come from."""
-    return host.succeeds(KERNEL_STATE)
-
-
-@contextmanager
-def unchanged_after(world: World, *hosts: Host) -> Iterator[None]:
-    """When the block ends, which changes the site and takes it back, the hosts are what they were."""
-    before = {host.name: kernel_state(host) for host in hosts}
-    yield
-    assert {host.name: kernel_state(host) for host in hosts} == before
 
 
 @contextmanager

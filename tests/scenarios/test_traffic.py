@@ -9,6 +9,7 @@ import pytest
 from tests.scenarios.harness import Host, World
 
 ZONES = {"us-east-1a": 1, "us-east-1b": 2, "us-east-1c": 3}
+SITE = {"detour": "off"}  # a lost tunnel is a lost zone
 zones = pytest.mark.parametrize(("zone", "number"), ZONES.items())
 
 

@@ -14,6 +14,7 @@ from tests.scenarios.harness import Host, World
 
 APP = "10.0.21.10"
 MEGABYTES = 100
+SITE = {"detour": "off"}  # the way is the one that is drawn above
 NO_ERRORS = "OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP"
 
 

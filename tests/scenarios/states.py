@@ -1,0 +1,40 @@
+"""What a host's kernel and its folders hold, to compare before with after."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import unified_diff
+
+from tests.scenarios.harness import Host
+
+PROOF = 60  # seconds
+KERNEL_STATE = """
+iptables-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'
+{ ip -4 rule; ip -4 route show table all | grep -v 'proto kernel'; ip -o -4 address | cut -d ' ' -f 2-7; } | sort
+ip -o link | grep -o ' tun.* mtu [0-9]*' | sort
+ls /etc/openvpn/*/ /etc/vpc-openvpn /etc/vpc-openvpn/* /usr/local/lib/vpc-openvpn /etc/systemd/system/*.wants
+ls /run/vpc-openvpn/*.record
+"""
+
+
+def kernel_state(host: Host) -> str:
+    """Rules, routes, addresses, interfaces, and the names of the files that they come from."""
+    return host.succeeds(KERNEL_STATE)
+
+
+@contextmanager
+def unchanged_after(*hosts: Host) -> Iterator[None]:
+    """When the block ends, which changes the site and takes it back, the hosts come to be what they were."""
+    before = {host: kernel_state(host) for host in hosts}
+    yield
+    for host, state in before.items():
+        comes_to(host, state)
+
+
+def comes_to(host: Host, state: str) -> None:
+    """The host's state becomes `state`, within the time that a tunnel which was restarted has to prove itself."""
+    deadline = time.monotonic() + PROOF
+    while (now := kernel_state(host)) != state:
+        difference = "\n".join(unified_diff(state.splitlines(), now.splitlines(), "before", host.name, lineterm=""))
+        assert time.monotonic() < deadline, difference
+        time.sleep(0.5)
