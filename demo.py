@@ -32,7 +32,7 @@ def main() -> int:
         see_packets_cross(zones, web)
         # The second zone, where there is one: a lab that was up already may have fewer.
         lost = list(zones)[min(1, len(zones) - 1)]
-        lose_and_rebuild(lost, zones[lost], known_hosts_entry(hosts, lost))
+        lose_and_rebuild(lost, zones[lost], web, known_hosts_entry(hosts, lost))
     except DemoError as error:
         print(f"\nThe demo stops here: {error}", file=sys.stderr)
         return 1
@@ -45,7 +45,8 @@ NEXT = """
   .venv/bin/python -m lab run -- pyinfra inventory.py deploy.py       deploy again: nothing changes
   .venv/bin/python -m lab exec nat-us-east-1a -- sysctl -w net.ipv4.ip_forward=0
   .venv/bin/python -m lab run -- make drift                           see that it was noticed; deploy to mend it
-  .venv/bin/python -m lab exec desk -- ping 10.0.21.10                from a desk to zone us-east-1a
+  .venv/bin/python -m lab exec desk -- ping 10.0.21.10                from a desk to zone us-east-1a; while that runs:
+  .venv/bin/python -m lab kill nat-us-east-1a                         cut its NAT's power (and `start` it again)
   .venv/bin/python -m lab down                                        remove every trace
   cp site.example.yml site.yml                                        your own office and VPC: see README.md
 """
@@ -88,11 +89,16 @@ def known_hosts_entry(hosts: list[dict[str, Any]], zone: str) -> str:
     return str(next(host["addresses"][-1] for host in hosts if host["kind"] == "nat" and host["zone"] == zone))
 
 
-def lose_and_rebuild(zone: str, app: str, public_address: str) -> None:
-    """Replace the zone's NAT by a blank host, see its zone lost, deploy to that host alone, see it back."""
+def lose_and_rebuild(zone: str, app: str, web: str, public_address: str) -> None:
+    """Replace the zone's NAT by a blank host, see the detour and what it cannot do, deploy to that host alone."""
+    ask = (*LAB, "exec", f"app-{zone}", "--", "curl", "-sS", "-m", "2", f"http://{web}/")
     heading(f"The NAT of {zone} is lost: a blank host takes its place")
     show(*LAB, "replace", f"nat-{zone}")
-    show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "1", app, only="packet loss", expect=1)
+    heading("A desk reaches the zone all the same, by a detour through another zone's NAT")
+    show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "2", app, only="bytes from")
+    show(*LAB, "exec", "office", "--", "/usr/local/lib/vpc-openvpn/detour", "show")
+    heading("The zone's own way to the internet is lost until its NAT is back")
+    show(*ask, expect=28)
     heading("Its ssh host key is new: forget the old one (compare the new one with the cloud's console first)")
     site = subprocess.run([*LAB, "site"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     known_hosts = next(line.split()[-1] for line in site.splitlines() if "known_hosts:" in line)
@@ -101,6 +107,7 @@ def lose_and_rebuild(zone: str, app: str, public_address: str) -> None:
     began = time.monotonic()
     show(*LAB, "run", "--", *DEPLOY, "-y", "--limit", f"nat-{zone}")
     show(*LAB, "exec", DESK, "--", "ping", "-n", "-c", "1", "-W", "2", app, only="bytes from")
+    show(*ask)
     print(f"\n{zone} is back {time.monotonic() - began:.0f} s after the deploy began.")
 
 
