@@ -193,7 +193,6 @@ def test_chart_and_table_tell_the_same() -> None:
     assert "| office: internet cut for 20 s | a: until repaired + 2.0 |" in table
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="no full run has been kept yet")
 def test_the_document_shows_the_results_that_are_kept() -> None:
     kept, document = losses.load(FULL), DOCUMENT.read_text(encoding="utf-8")
     assert report.insert(document, report.table(kept)) == document
