@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib.util
 import json
 import os
 import shutil
@@ -262,9 +261,6 @@ def _operator_environment() -> dict[str, str]:
 
 def _make_credentials() -> int:
     """Do as a user would: create the identities that a deploy needs."""
-    if importlib.util.find_spec("credentials") is None:
-        print("lab: there is no `credentials` package yet, so no identities were made", file=sys.stderr)
-        return 0
     command = [sys.executable, "-m", "credentials", "init"]
     environment = os.environ | _operator_environment()
     status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode

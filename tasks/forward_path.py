@@ -2,7 +2,7 @@
 
 from remote import operations
 from tasks import paths
-from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
+from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan
 
 PATIENCE = 20  # seconds for a tunnel that was just started; a pair takes 1 to 3
 
@@ -22,10 +22,10 @@ def script(plan: HostPlan, patience: int) -> str:
     checks = [_functions(patience)]
     if isinstance(plan, OfficePlan):
         for connection in plan.connections:
-            forwards = " || ".join(
-                f"forwards {connection.interface} {_inside(tunnel)} {tunnel.nat_host}" for tunnel in connection.tunnels
-            )
-            checks.append(_at_once(f"{_cross_office(connection)} && {{ {forwards}; }}"))
+            # Under `single` whichever NAT is active answers, as it would for any zone.
+            tunnel = connection.tunnels[0]
+            forwards = f"forwards {connection.interface} {tunnel.beyond} {tunnel.nat_host}"
+            checks.append(_at_once(f"{_cross_office(connection)} && {forwards}"))
     else:
         # Under `single` the office is connected to one of the NATs, and not to the others.
         checks += [_cross_nat(plan)] if plan.strategy != SINGLE else []
@@ -37,8 +37,7 @@ def crossing(plan: HostPlan, zone: str, patience: int) -> str:
     """The same, for the tunnel of one zone alone, and whether packets cross it, not what becomes of them then."""
     if isinstance(plan, NatPlan):
         return f"{_functions(patience)}\n{_cross_nat(plan) if plan.strategy != SINGLE else 'true'}"
-    [connection] = [each for each in plan.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
-    return f"{_functions(patience)}\n{_cross_office(connection)}"
+    return f"{_functions(patience)}\n{_cross_office(plan.connection_to(zone))}"
 
 
 def _functions(patience: int) -> str:
@@ -59,11 +58,6 @@ def _cross_office(connection: Connection) -> str:
 def _at_once(check: str) -> str:
     """Run `check` beside the others, and print what it says in one piece."""
     return f'{{ said=$({check}); [ -z "$said" ] || echo "$said"; }} &'
-
-
-def _inside(tunnel: Tunnel) -> str:
-    """An address beyond the NAT. Nobody needs to have it: the packet ends at the NAT."""
-    return str(tunnel.subnets[-1][4])
 
 
 # `cross` sees a packet go and its answer come back. `forwards` sends one that may only make one hop: a host that

@@ -147,7 +147,7 @@ def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *,
         complaint=complaint,
     )
     if isinstance(plan, OfficePlan):
-        [connection] = [each for each in plan.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
+        connection = plan.connection_to(zone)
         service = services[f"openvpn-client@{connection.name}.service"]
         operations.restarted(
             name=f"{zone}: the office's end runs what is on disk",

@@ -106,6 +106,11 @@ class Tunnel:
     subnets: tuple[IPv4Network, ...]  # the zone's public and private ones
 
     @property
+    def beyond(self) -> IPv4Address:
+        """An address that the nat would forward to. Nobody needs to have it: it is for packets that end at the nat."""
+        return self.subnets[-1][4]
+
+    @property
     def beat(self) -> int:
         """Milliseconds between two of BFD's packets; the last few may be lost before anybody is alarmed."""
         return self.detection // BEATS
@@ -175,6 +180,11 @@ class OfficePlan:
     tunnels: tuple[Tunnel, ...]
     connections: tuple[Connection, ...]
     watches: tuple[Watch, ...]  # none under `single`
+
+    def connection_to(self, zone: str) -> Connection:
+        """The one that leads, or under `single` may lead, to the zone's own nat."""
+        [connection] = [each for each in self.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
+        return connection
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -278,10 +288,8 @@ def _connection(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Connec
 
 def _watch(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Watch:
     tunnel = tunnels[zone.name]
-    # Without a host to ask, any address beyond the nat will do: nobody needs to have it.
-    target = zone.probe or tunnel.subnets[-1][4]
     others = tuple(tunnels[name] for name in _detours(site, zone))
-    return Watch(tunnel, target, answers=zone.probe is not None, others=others)
+    return Watch(tunnel, zone.probe or tunnel.beyond, answers=zone.probe is not None, others=others)
 
 
 def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
