@@ -1,7 +1,7 @@
 """Files that are wholly ours: what they should be, how that differs from what is there, and the commands that mend it.
 
 A file appears under its name complete, with its owner and mode, or not at all: it is written beside its place with
-umask 077 and moved there. Its content travels on the command's standard input, never in an argument.
+umask 077 and moved there. Contents travel on standard input, never in an argument, and all in one command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,32 +51,39 @@ def sums(files: Sequence[File]) -> str:
 def changes(
     wanted: Sequence[File | Directory], owned: Sequence[str], found: Mapping[str, FileState]
 ) -> list[StringCommand]:
-    """The commands that make `wanted` so, in order, and remove what `found` holds beyond it.
+    """The command, none or one, that makes `wanted` so, in order, and removes what `found` holds beyond it.
 
     `found` must cover the paths of `wanted` and the shell patterns `owned`, which match nothing but what is ours.
     Every difference is announced before the list is returned: pyinfra runs an operation only up to its first command
     when it plans, and a plan has to show them all.
     """
-    commands = []
+    steps, contents = [], ""
     for item in wanted:
         have = found.get(item.path)
         if isinstance(item, Directory):
             if have is None or (have.kind, have.mode, have.user) != ("directory", item.mode, "root"):
                 announce(f"Will make directory {item.path} (mode {item.mode})")
-                commands.append(_make_directory(item))
+                steps.append(_make(item))
         elif have is None or have.kind != "file" or have.sha256 != item.sha256:
             _announce_content(item, have)
-            commands.append(_write(item))
+            steps.append(_put(item))
+            contents += item.text
         elif (have.mode, have.user, have.group) != (item.mode, "root", "root"):
             announce(f"Will set {item.path} from {have.user}:{have.group} {have.mode} to root:root {item.mode}")
-            commands.append(_set_owner_and_mode(item))
+            steps.append(f"chown root:root {quote(item.path)} && chmod {item.mode} {quote(item.path)}")
 
     keep = {item.path for item in wanted}
     stale = sorted(path for path in found if path not in keep and _matches_any(path, owned))
     if stale:
         announce(f"Will remove {', '.join(stale)}")
-        commands.append(StringCommand("rm -rf --", *map(quote, stale)))
-    return commands
+        steps.append(f"rm -rf -- {' '.join(map(quote, stale))}")
+    return [_command(steps, contents)] if steps else []
+
+
+def written(items: Sequence[File | Directory], then: str) -> StringCommand:
+    """The command that writes `items`, whatever is there, and goes on with the shell command `then`."""
+    steps = [_make(item) if isinstance(item, Directory) else _put(item) for item in items]
+    return _command([*steps, then], "".join(item.text for item in items if isinstance(item, File)))
 
 
 def announce(message: str, lines: Sequence[str] = ()) -> None:
@@ -108,20 +115,26 @@ def _matches_any(path: str, patterns: Sequence[str]) -> bool:
     return any(len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern) for pattern in patterns)
 
 
-def _make_directory(directory: Directory) -> StringCommand:
-    path = quote(directory.path)
-    return StringCommand(f"install -d -o root -g root -m {directory.mode} -- {path}")
+def _make(directory: Directory) -> str:
+    return f"install -d -o root -g root -m {directory.mode} -- {quote(directory.path)}"
 
 
-def _write(file: File) -> StringCommand:
-    path, fresh = quote(file.path), quote(f"{file.path}.new")
-    return StringCommand(
-        f"umask 077 && {{ cat > {fresh} && chown root:root {fresh} && chmod {file.mode} {fresh} && mv -f {fresh} {path}"
-        f" || {{ rm -f {fresh}; echo could not write {path} >&2; false; }}; }}",
-        _stdin=file.text,
-    )
+def _put(file: File) -> str:
+    return f"put {quote(file.path)} {file.mode} {len(file.text.encode())}"
 
 
-def _set_owner_and_mode(file: File) -> StringCommand:
-    path = quote(file.path)
-    return StringCommand(f"chown root:root {path} && chmod {file.mode} {path}")
+def _command(steps: Sequence[str], contents: str) -> StringCommand:
+    script = " && ".join(steps)
+    if not contents:
+        return StringCommand(script)
+    return StringCommand(_PUT + script, _stdin=contents)
+
+
+# Takes its part of standard input, and nothing of the next one's. A connection that breaks ends the input early: what
+# has not its whole length is not put in place.
+_PUT = """put() (
+    umask 077
+    head -c "$3" > "$1.new" && [ "$(stat -c %s "$1.new")" = "$3" ] && chown root:root "$1.new" && chmod "$2" "$1.new" &&
+        mv -f "$1.new" "$1" || { rm -f "$1.new"; echo "could not write $1" >&2; exit 1; }
+)
+"""
