@@ -5,12 +5,13 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import firewall, forward_path, forwarding, identity, packages, routing, tunnels
+from tasks import exclusion, firewall, forward_path, forwarding, identity, packages, routing, tunnels
 from tasks.site import plan_of, store_for, zone_names
 
 plan = plan_of(host.name)
 store = store_for(plan)
 
+exclusion.ensure()
 packages.install(host.data.packages, host.data.minimum_versions, host.data.idle_services)
 identity.install(plan, store)
 firewall.load(plan)

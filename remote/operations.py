@@ -15,8 +15,10 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, StringCommand, operation
 from pyinfra.api import State as PyinfraState
 
+from remote import exclusive
 from remote.facts import HostState, InstalledPackages, Probe, UnitState
 from remote.files import Directory, File, announce, changes, diff, sums
+from remote.trial import Trial, tried
 
 Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
 
@@ -44,6 +46,25 @@ def failure(message: str) -> FunctionCommand:
         return False
 
     return FunctionCommand(fail, (), {})
+
+
+@operation()
+def held(lock: str) -> Commands:
+    """No other run works on this host: it is locked (`lock`, a file) until this run ends, however it ends."""
+    if state.is_executing and (complaint := exclusive.hold(state, host, lock)):
+        yield failure(complaint)
+    else:
+        host.noop("no other run is here")
+
+
+@operation()
+def all_held() -> Commands:
+    """Nor does one on another host of this run. Follows `held`: a run that is refused one host gives up them all."""
+    if state.is_executing and (complaint := exclusive.refused()):
+        exclusive.give_way(host)
+        yield failure(f"{complaint}, on another of these hosts. Nothing was changed")
+    else:
+        host.noop("no other run is in the way")
 
 
 @operation()
@@ -141,15 +162,18 @@ def sysctls(file: File, values: Mapping[str, str]) -> Commands:
 
 
 @operation()
-def loaded(service: Service, wanted: Sequence[File | Directory], show: str) -> Commands:
+def loaded(service: Service, wanted: Sequence[File | Directory], show: str, trial: Trial) -> Commands:
     """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
+
+    Whatever it loads has been tried first (`trial`), and a new ssh connection has reached the host: only then is
+    anything written that outlives a reboot.
 
     `show` prints what the kernel holds; the unit leaves the same, as it was right after loading, in its record behind
     the inputs' sums. Comparing the two needs no opinion on how the kernel's tools spell a rule.
     """
     now = host.get_fact(
         HostState,
-        files=[item.path for item in wanted],
+        files=[*(item.path for item in wanted), trial.pending],
         units=[service.unit],
         records=[service.record],
         show=[show],
@@ -161,10 +185,14 @@ def loaded(service: Service, wanted: Sequence[File | Directory], show: str) -> C
     drift = record.startswith(expected) and record.removeprefix(expected) != shown
     if drift:
         announce("Will load again what the kernel has lost or gained", diff(shown, record.removeprefix(expected)))
-    stale = drift or not record.startswith(expected)
-    commands += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
+    # What an earlier run has tried, and died before it was kept, will be undone: it is no state to go by.
+    stale = drift or not record.startswith(expected) or trial.pending in now.files
+    unit = now.units.get(service.unit, UnitState())
+    commands += _start(service, unit, stale=stale)
     if not commands:
         host.noop("the kernel holds what it should")
+    if stale or not unit.active:
+        yield tried(trial)
     yield from commands
 
 

@@ -3,12 +3,14 @@
 from remote import operations
 from remote.files import Directory, File
 from remote.operations import Service
+from remote.trial import Trial
 from tasks import paths
 from templates import render
 from topology.plan import MARK_MASK, ZONES_RULE, ZONES_TABLE, HostPlan
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
+UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
 def files(plan: HostPlan) -> tuple[File, ...]:
@@ -40,12 +42,38 @@ def files(plan: HostPlan) -> tuple[File, ...]:
                 unit=unit,
                 record=record,
                 route_protocol=ROUTE_PROTOCOL,
+                trial=paths.TRIAL,
+                undo_unit=paths.UNDO_UNIT,
+                undo_after=UNDO_AFTER,
             ),
             mode="755",
         ),
         File(
             unit,
             render("any/etc/systemd/system/vpc-openvpn-firewall.service.j2", loader=paths.FIREWALL_LOADER),
+        ),
+    )
+
+
+def trial(plan: HostPlan) -> Trial:
+    """The same rules, routes and loader, in a place that a reboot empties."""
+    rules, routes, loader, _ = files(plan)
+    own_loader = f"{paths.TRIAL}/firewall"
+    return Trial(
+        files=(
+            Directory(paths.RUN),
+            Directory(paths.TRIAL, mode="700"),
+            File(f"{paths.TRIAL}/firewall.rules", rules.text),
+            File(f"{paths.TRIAL}/routes", routes.text),
+            File(own_loader, loader.text, mode="755"),
+        ),
+        begin=f"{own_loader} try",
+        keep=f"{own_loader} keep",
+        pending=f"{paths.TRIAL}/routes.before",
+        seconds=UNDO_AFTER,
+        advice=(
+            "Is your address among `operators` in the site file, and outside of the networks that the site gives to"
+            f" others ({', '.join(map(str, (plan.vpc, *plan.lans)))})?"
         ),
     )
 
@@ -58,4 +86,5 @@ def load(plan: HostPlan) -> None:
         service=Service(paths.FIREWALL_UNIT, inputs=wanted, record=paths.record(paths.FIREWALL_UNIT)),
         wanted=[Directory(paths.HOME), Directory(paths.LIB), *wanted],
         show=f"{paths.FIREWALL_LOADER} show",
+        trial=trial(plan),
     )

@@ -4,6 +4,8 @@ HOME = "/etc/vpc-openvpn"
 LIB = "/usr/local/lib/vpc-openvpn"
 RUN = "/run/vpc-openvpn"  # gone after a reboot: what is recorded here is about the running system
 
+DEPLOY_LOCK = f"{RUN}/deploy.lock"
+
 IDENTITY = f"{HOME}/identity"
 CLIENTS = f"{HOME}/clients"
 CERTIFICATE = f"{IDENTITY}/host.crt"
@@ -13,6 +15,8 @@ FIREWALL_RULES = f"{HOME}/firewall.rules"
 GUARD_ROUTES = f"{HOME}/routes"
 FIREWALL_LOADER = f"{LIB}/firewall"
 FIREWALL_UNIT = "vpc-openvpn-firewall.service"
+TRIAL = f"{RUN}/trial"  # a change of the firewall that no new connection has confirmed yet
+UNDO_UNIT = "vpc-openvpn-undo"
 UNITS = "/etc/systemd/system"
 
 BIRD_CONFIGURATION = f"{HOME}/bird.conf"

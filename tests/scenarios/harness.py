@@ -6,11 +6,13 @@ it prints is searched for key material.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -170,6 +172,24 @@ class World:
         assert "Traceback" not in applied.output, applied.output
         return applied
 
+    @contextmanager
+    def deploying(self, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """A deploy that goes on while the block runs, and is killed with it. The process is pyinfra's own."""
+        words = ["run", "--", "env", f"SITE={self.site_file}", *DEPLOY, "--yes", *options]
+        with subprocess.Popen(
+            [sys.executable, "-m", "lab", *words],
+            cwd=ROOT,
+            env={**os.environ, "VPC_OPENVPN_LAB": INSTANCE},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
     @property
     def identities(self) -> Path:
         """The folder of the lab's identities."""
@@ -210,6 +230,22 @@ class World:
             self._version, self._secrets = version, list(self.secrets())
             assert len(self._secrets) > 3
         return self._secrets
+
+
+def spaceless(run: Run | Answer) -> str:
+    """What a run printed, without colours and with single spaces."""
+    return re.sub(r" +", " ", re.sub(r"\x1b\[[0-9;]*m", "", run.output))
+
+
+def comes_to_operation(process: subprocess.Popen[str], name: str) -> str:
+    """Wait until a deploy begins the operation `name`; what it has printed until then."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if f"Starting operation: {name}" in line:
+            return said
+    raise AssertionError(f"the deploy ended before {name}:\n{said}")
 
 
 def _by_host(output: str, part: str, key: str) -> dict[str, list[str]]:

@@ -8,11 +8,9 @@ operator ── office ══ tun-1 ══ nat-us-east-1a ── app-us-east-1a
 
 import base64
 import hashlib
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.flows import Background, changed
-from tests.scenarios.harness import DEPLOY, INSTANCE, ROOT, Host, Run, World, lab
+from tests.scenarios.harness import Host, World, comes_to_operation, lab, spaceless
 
 A, B, C = (Host(f"nat-us-east-1{letter}") for letter in "abc")
 OFFICE = Host("office")
@@ -308,34 +306,9 @@ def test_a_killed_deploy_is_completed_by_the_next(world: World, undisturbed: str
 
 def kill_deploy(world: World, operation: str, wait_for: str = "true") -> None:
     """Deploy to B, and kill -9 the deploy when `operation` begins and B `wait_for` succeeds."""
-    words = ["run", "--", "env", f"SITE={world.site_file}", *DEPLOY, "--yes", "--limit", B.name]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lab", *words],
-        cwd=ROOT,
-        env={**os.environ, "VPC_OPENVPN_LAB": INSTANCE},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        try:
-            said = ""
-            for line in process.stdout:
-                said += line
-                if f"Starting operation: {operation}" in line:
-                    break
-            else:
-                raise AssertionError(f"the deploy ended before {operation}:\n{said}")
-            B.eventually(wait_for)
-        finally:
-            process.kill()
-
-
-def spaceless(run: Run) -> str:
-    """What a run printed, without colours and with single spaces."""
-    return re.sub(r" +", " ", re.sub(r"\x1b\[[0-9;]*m", "", run.output))
+    with world.deploying("--limit", B.name) as process:
+        comes_to_operation(process, operation)
+        B.eventually(wait_for)
 
 
 def write(host: Host, path: str, content: bytes) -> None:

@@ -1,0 +1,94 @@
+"""Two operators, or one who changes his mind: no two deploys work on the same host, and an exit status tells the truth.
+
+operator, operator ── office, nat-us-east-1a, -1b, -1c
+"""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.scenarios.flows import changed
+from tests.scenarios.harness import Host, World, comes_to_operation, spaceless
+
+B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
+REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
+LOCKED = "! flock -n /run/vpc-openvpn/deploy.lock true"
+SILENCE = 30  # seconds after which a lock is nobody's any more
+
+
+def test_of_two_at_the_same_moment_one_goes_on(world: World) -> None:
+    refusals = 0
+    for _ in range(4):
+        with ExitStack() as both:
+            runs = [both.enter_context(world.deploying()) for _ in range(2)]
+            said = [run.communicate(timeout=120)[0] for run in runs]
+        statuses = sorted(run.returncode for run in runs)
+        assert statuses in ([0, 0], [0, 1]), "\n".join(said)
+        for run, output in zip(runs, said, strict=True):
+            assert "Traceback" not in output, output
+            if run.returncode:
+                refusals += 1
+                assert re.search(REFUSED, output), output
+                assert "Starting operation: Packages" not in output
+    assert refusals, "they never met"
+
+
+def test_who_comes_later_is_refused_until_the_first_is_gone(world: World) -> None:
+    with waiting_deploy(world) as first:
+        C.succeeds(LOCKED)
+        late = world.deploy_fails()
+        assert re.search(
+            rf"\[{B.name}\].*{REFUSED}. Nothing was changed; type the same again when that", spaceless(late)
+        )
+        assert "Starting operation: Packages" not in late.output
+        # Hosts that the first has nothing to do with are nobody's.
+        assert world.apply("--limit", "office").status == 0
+        first.kill()
+        first.wait()
+    assert world.apply("--limit", "nat").status == 0
+
+
+def test_a_lock_of_whom_nothing_is_heard_is_let_go(world: World) -> None:
+    with waiting_deploy(world) as first:
+        first.send_signal(signal.SIGSTOP)  # its connections stay, as they do when a line is cut
+        stopped = time.monotonic()
+        assert re.search(REFUSED, world.deploy_fails("--limit", C.name).output)
+        C.eventually(f"! {{ {LOCKED}; }}", SILENCE + 10)
+        assert time.monotonic() - stopped > SILENCE / 2
+        assert world.apply("--limit", C.name).status == 0
+
+
+def test_an_interrupted_deploy_has_a_status_of_its_own(world: World) -> None:
+    with waiting_deploy(world) as run:
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=30)
+        assert run.returncode == 130, output
+        assert "Interrupted. Every host is left as far as it got; type the same again" in output
+        assert "Traceback" not in output and "Exception" not in output
+        C.eventually(f"! {{ {LOCKED}; }}")
+
+
+def test_a_name_that_is_nobodys_is_an_error(world: World) -> None:
+    failed = world.deploy_fails("--limit", "nat-us-east-1d")
+    assert failed.status == 1
+    assert "--limit nat-us-east-1d: no host or group is called so; did you mean nat-us-east-1" in failed.output
+    assert "Connecting" not in failed.output
+
+
+@contextmanager
+def waiting_deploy(world: World) -> Iterator[subprocess.Popen[str]]:
+    """A deploy to all NATs that does not get on: one of them takes a minute to say which packages it has."""
+    with (
+        changed(
+            B,
+            "mv /usr/bin/dpkg-query /usr/bin/dpkg-query.real && printf '#!/bin/sh\\nsleep 60\\n' > /usr/bin/dpkg-query"
+            " && chmod +x /usr/bin/dpkg-query",
+            "mv /usr/bin/dpkg-query.real /usr/bin/dpkg-query",
+        ),
+        world.deploying("--limit", "nat") as run,
+    ):
+        comes_to_operation(run, "Packages are installed")
+        yield run
