@@ -11,6 +11,7 @@ from pathlib import Path as _Path
 _sys.path.insert(0, str(_Path(__file__).parent))
 
 from remote import connection as _connection
+from remote import run as _run
 from topology import load as _load
 from topology import plan as _plan
 
@@ -19,6 +20,7 @@ try:
 except _load.SiteError as _error:
     _sys.exit(str(_error))
 
+_run.check([*_plans, *{_group for _host in _plans.values() for _group in _host.groups}])
 _connection.adapt_messages(_plans[_plan.OFFICE].ssh.known_hosts)
 
 # pyinfra takes a module-level list for a group of hosts. A zone's name is no Python name, hence globals().

@@ -1,0 +1,55 @@
+"""What a run of pyinfra owes whoever typed it: options that do what they say, and an exit status that is true.
+
+pyinfra 3.10 exits 0 after Ctrl-C, after `--limit` with a name that is nobody's, and with `--no-wait` whatever fails;
+and with `--yes` a dry run finds no changes, ever.
+"""
+
+import difflib
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from pathlib import PurePath
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+DEPLOY = "deploy.py"
+INTERRUPTED = 130  # as a shell has it
+
+
+def check(names: Iterable[str]) -> None:
+    """End the run, before it connects anywhere, if its options make no sense; `names` are all hosts and groups.
+
+    From here on Ctrl-C ends it with a status of its own.
+    """
+    context = click.get_current_context(silent=True)
+    if complaint := complaint_about(context.params if context else {}, list(names)):
+        sys.exit(complaint)
+    signal.signal(signal.SIGINT, _interrupted)
+
+
+def complaint_about(options: Mapping[str, Any], names: list[str]) -> str:
+    """What is wrong with pyinfra's options; empty if nothing is."""
+    for option in ("limit", "exclude"):
+        for pattern in options.get(option) or ():
+            if not any(fnmatch(name, pattern) for name in names):
+                near = difflib.get_close_matches(pattern, names, n=1)
+                meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}."
+                return f"--{option} {pattern}: no host or group is called so; {meant} Nothing was done."
+    if options.get("dry") and options.get("yes"):
+        return "--dry with --yes (or PYINFRA_YES) shows no changes, whatever would change: leave one of them out."
+    is_deploy = any(PurePath(word).name == DEPLOY for word in options.get("operations") or ())
+    for option in ("serial", "no_wait"):
+        if is_deploy and options.get(option):
+            return (
+                f"--{option.replace('_', '-')}: tunnels are restarted one zone after the other, and for that the hosts"
+                " go through a deploy side by side. Leave it out; --limit restricts a deploy to a zone."
+            )
+    return ""
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    click.echo("\nInterrupted. Every host is left as far as it got; type the same again to go on from there.", err=True)
+    sys.exit(INTERRUPTED)
