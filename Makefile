@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift outages planned requirements clean packages root
+.PHONY: help setup check test demo drift rebuild outages planned requirements clean packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,6 +52,9 @@ drift: planned ## do the hosts match site.yml? exits 0: they do, 2: changes pend
 planned:
 	+@rm -f $(DRIFT); if [ -x $(RUN)/python ]; then $(RUN)/python drift.py; echo $$? > $(DRIFT); \
 	  else echo "There is no $(VENV) yet. Run: make setup" >&2; fi
+
+rebuild: $(STAMP) ## a blank machine becomes its zone's NAT again: ZONE=us-east-1b [HOST_KEY=SHA256:…]; also HOST=office, HOST=all
+	@$(RUN)/python rebuild.py $(ZONE:%=nat-%) $(HOST) $(HOST_KEY:%=--host-key %)
 
 # Only the public index, whatever this machine adds to it: the hashes must fit what everybody else downloads.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL PIP_CONFIG_FILE=/dev/null \

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +26,36 @@ def main() -> int:
         prog="drift.py", description="Exit status 0: hosts match the site; 2: changes pending."
     )
     parser.add_argument("--limit", action="append", default=[], metavar="HOST|GROUP", help="only these hosts")
-    limits = [word for limit in parser.parse_args().limit for word in ("--limit", limit)]
+    changes = pending(parser.parse_args().limit)
+    if changes is None:
+        print("Drift is unknown: see above for what is wrong.", file=sys.stderr)
+        return ERROR
+    for host, effects in sorted(changes.items()):
+        print(f"{host}: not so now: {', '.join(effects)}")
+    print("Changes are pending." if changes else "The hosts match the site.")
+    return PENDING if changes else MATCH
 
-    # Standard error stays the operator's: it has the diff, and what is wrong if something is.
+
+def pending(limits: Sequence[str], *, quiet: bool = False) -> dict[str, list[str]] | None:
+    """The names of the operations that would change something, by host; None where that cannot be told.
+
+    Unless it is to be `quiet`, the diff is shown, and what is wrong if something is: on standard error.
+    """
+    options = [word for limit in limits for word in ("--limit", limit)]
     plan = subprocess.run(
-        [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "--dry", "--diff", "--json", *limits],
+        [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "--dry", "--diff", "--json", *options],
         cwd=HERE,
-        env=_environment(),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
         text=True,
         check=False,
     )
-    pending = _pending(plan.stdout) if plan.returncode == 0 else None
-    if pending is None:
-        print("Drift is unknown: see above for what is wrong.", file=sys.stderr)
-        return ERROR
-    for host, effects in sorted(pending.items()):
-        print(f"{host}: not so now: {', '.join(effects)}")
-    print("Changes are pending." if pending else "The hosts match the site.")
-    return PENDING if pending else MATCH
+    return _changes(plan.stdout) if plan.returncode == 0 else None
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's, with SITE still right from another folder, and without the setting that hides all changes."""
     environment = {key: value for key, value in os.environ.items() if key != "PYINFRA_YES"}
     if "SITE" in environment:
@@ -55,16 +63,15 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _pending(output: str) -> dict[str, list[str]] | None:
-    """The names of the operations that would change something, by host; None where no host was asked."""
+def _changes(output: str) -> dict[str, list[str]] | None:
     operations: list[dict[str, Any]] = json.loads(output)["plan"] if output.strip() else []
     if not operations:
         return None
-    pending = defaultdict(list)
+    changes = defaultdict(list)
     for operation in operations:
         for host in (*operation["hosts_with_change"], *operation["hosts_with_conditional_change"]):
-            pending[host].append(operation["name"])
-    return pending
+            changes[host].append(operation["name"])
+    return changes
 
 
 if __name__ == "__main__":
