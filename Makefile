@@ -11,11 +11,11 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages planned requirements clean packages root
+.PHONY: help setup check test demo drift rebuild outages test-sweep planned requirements clean packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
 	  printf '  make %-14s%s\n' "$$target" "$$what"; done
 
 setup: packages $(STAMP) ## install what is missing: Debian packages, .venv
@@ -32,6 +32,9 @@ ALONE := tests/scenarios/test_lab.py
 test: root setup check ## all that there is: check, then the scenarios in the lab; root
 	$(RUN)/python -m pytest $(ALONE)
 	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile
+
+test-sweep: root setup ## a deploy that is cut off after every operation, in every way, and completed by the next; 25 minutes; root
+	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py
 
 demo: root setup ## an office, a VPC and its tunnels on this machine; root
 	$(RUN)/python demo.py

@@ -35,7 +35,9 @@ from topology.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
 HERE = Path(__file__).parent
 DEPLOY, HOME = "deploy.py", "home.py"
 PROOF = "Packets cross every tunnel"  # fails while the NAT is dead, whatever the office has
-BOOT, RETRY, QUIET = 300, 1.0, 15.0  # seconds
+BOOT = 300  # seconds for a machine that still boots …
+GLANCE, RETRY = 3.0, 1.0  # … for one look whether it does, and until the next
+QUIET = 15.0  # seconds after which pyinfra's silence is explained
 CONSOLE = "the machine's console output (EC2: Actions → Monitor and troubleshoot → Get system log)"
 
 
@@ -159,7 +161,7 @@ def _wait_for_ssh(hosts: Mapping[str, HostPlan], deadline: float) -> dict[str, p
         causes = []
         for name in missing:
             try:
-                shown[name] = next(host_keys.shown(hosts[name].ssh))
+                shown[name] = next(host_keys.shown(hosts[name].ssh, GLANCE))
                 print(f"{name} answers ssh at {hosts[name].ssh.host}.")
             except (OSError, EOFError, paramiko.SSHException, StopIteration) as error:
                 causes.append(f"{name} ({hosts[name].ssh.host}): {str(error) or type(error).__name__}")

@@ -8,7 +8,7 @@ from pyinfra.connectors.sshuserclient.client import SSHClient
 
 from topology.plan import Ssh
 
-TIMEOUT = 10  # seconds for a connection, and again for its key
+TIMEOUT = 10  # seconds
 # What a host may have, best first; the same order in which pyinfra's client asks.
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512")
 
@@ -19,18 +19,19 @@ def name(ssh: Ssh) -> str:
     return hostname if ssh.port == 22 else f"[{hostname}]:{ssh.port}"
 
 
-def shown(ssh: Ssh) -> Iterator[paramiko.PKey]:
+def shown(ssh: Ssh, patience: float = TIMEOUT) -> Iterator[paramiko.PKey]:
     """The host's keys, the one first that a connection would be made with. Asked for one by one; none is trusted.
+    `patience`: seconds for a connection, and again for its key.
 
     Raises OSError or paramiko.SSHException where the host does not answer as sshd does.
     """
     for kind in KINDS:
         hostname, via = _destination(ssh)
-        address = via or socket.create_connection((hostname, ssh.port), timeout=TIMEOUT)
+        address = via or socket.create_connection((hostname, ssh.port), timeout=patience)
         transport = paramiko.Transport(address)
         try:
             transport.get_security_options().key_types = (kind,)
-            transport.start_client(timeout=TIMEOUT)
+            transport.start_client(timeout=patience)
             yield transport.get_remote_server_key()
         except paramiko.ssh_exception.IncompatiblePeer:
             continue  # it has no key of this kind

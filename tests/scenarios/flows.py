@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -169,3 +169,28 @@ def permitting(host: Host, rule: str, table: str = "filter") -> Iterator[None]:
     """The iptables rule `CHAIN MATCH… -j TARGET` comes before all others for as long as the block lasts."""
     with changed(host, f"iptables -w -t {table} -I {rule}", f"iptables -w -t {table} -D {rule}"):
         yield
+
+
+@contextmanager
+def losing_nothing(host: Host, *addresses: str) -> Iterator[None]:
+    """All the while, each of `addresses` answers every ping of `host`'s, ten a second."""
+    with ExitStack() as stack:
+        pings = [stack.enter_context(Background(host, f"ping -n -i 0.1 {address}")) for address in addresses]
+        for ping in pings:
+            ping.waits_for("icmp_seq=2 ttl=")
+        yield
+        for ping in pings:
+            # One that was sent after the block counts too: it shows that the last of the block had their time.
+            last = max(answered(ping.output()))
+            ping.waits_for(f"icmp_seq={last + 2} ttl=")
+            assert not missing(ping.output()), f"`{ping.command}` lost {missing(ping.output())}"
+
+
+def answered(output: str) -> set[int]:
+    """The numbers of the pings that were answered."""
+    return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", output)}
+
+
+def missing(output: str) -> set[int]:
+    """The numbers of the pings that were not answered, though later ones were."""
+    return set(range(1, max(answered(output)))) - answered(output)

@@ -16,6 +16,25 @@ ls /etc/openvpn/*/ /etc/vpc-openvpn /etc/vpc-openvpn/* /usr/local/lib/vpc-openvp
 ls /run/vpc-openvpn/*.record
 """
 
+MANAGED = """
+cd /
+for path in $(find etc/vpc-openvpn etc/openvpn/*/ etc/sysctl.d etc/systemd/system usr/local/lib/vpc-openvpn); do
+    stat -c '%n %F %a %U %G' $path
+    [ ! -f $path ] || sha256sum $path
+    [ ! -L $path ] || readlink $path
+done | sort
+units=$(cd etc/systemd/system; ls -d vpc-openvpn-*.service openvpn-*@*.d | sed 's/.d$//')
+for unit in $units; do echo $unit $(systemctl is-active $unit) $(systemctl is-enabled $unit); done
+dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n' openvpn bird2 iptables conntrack iputils-ping
+systemctl is-active bird.service
+systemctl list-units --all --no-legend 'vpc-openvpn-undo*'; ls run/vpc-openvpn/trial/*.before
+"""
+
+
+def managed(host: Host) -> str:
+    """All that the cookbook manages there: files with their contents, units, packages, and what the kernel holds."""
+    return host.answers(MANAGED).output + kernel_state(host)
+
 
 def kernel_state(host: Host) -> str:
     """Rules, routes, addresses, interfaces, and the names of the files that they come from."""

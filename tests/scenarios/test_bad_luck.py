@@ -12,39 +12,19 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.scenarios.flows import Background, changed
-from tests.scenarios.harness import Host, World, comes_to_operation, lab, spaceless
+from tests.scenarios.harness import Host, World, lab, spaceless
 
 A, B, C = (Host(f"nat-us-east-1{letter}") for letter in "abc")
 OFFICE = Host("office")
-B_ADDRESS = "198.51.100.22"
 SITE = {"detour": "off"}  # a lost tunnel is a lost zone
 
 # A change by hand that a deploy sets right: so one sees that a host had its turn, or had not.
 SCRATCH = "iptables -t nat -F vpc-openvpn-postrouting"
 MENDED = "iptables -t nat -S vpc-openvpn-postrouting | grep -q ACCEPT"
 
-OUR_FILES = """
-cd /etc
-for file in $(find vpc-openvpn openvpn/server sysctl.d systemd/system /usr/local/lib/vpc-openvpn); do
-    stat -c '%n %F %a %U %G' $file; [ ! -f $file ] || sha256sum $file
-done | sort
-systemctl is-active openvpn-server@office vpc-openvpn-firewall vpc-openvpn-bird; iptables-save | grep vpc-openvpn
-"""
-NOTHING_OF_OURS = """
-systemctl disable --quiet --now openvpn-server@office vpc-openvpn-firewall vpc-openvpn-bird
-/usr/local/lib/vpc-openvpn/firewall show >/dev/null && iptables-save | grep -v vpc-openvpn | iptables-restore
-ip route flush proto 86; sysctl -q net.ipv4.ip_forward=0
-cd /etc && rm -rf vpc-openvpn openvpn/server/office.conf sysctl.d/60-vpc-openvpn.conf
-rm -rf systemd/system/openvpn-server@office.service.d systemd/system/vpc-openvpn-{firewall,bird}.service
-rm -rf /usr/local/lib/vpc-openvpn /run/vpc-openvpn
-systemctl daemon-reload
-"""
 # As apt locks: fcntl, not flock. `perl hold FILE SECONDS`
 HOLD = """
 use Fcntl;
@@ -268,47 +248,6 @@ def test_a_packet_that_does_not_cross_is_a_failure(world: World, desk: Host) -> 
     world.deploy()
     desk.reaches("10.0.22.10")
     desk.reaches("10.0.23.10")
-
-
-@pytest.fixture
-def undisturbed(world: World) -> Iterator[str]:
-    """What a NAT has after a deploy that nobody disturbed."""
-    yield B.succeeds(OUR_FILES)
-
-
-MOMENTS = (
-    "Identity is in place",
-    "Firewall and guard routes are loaded",
-    "Forwarding is on",
-    "Tunnels are configured",
-    "Zones are reached by their best way",
-    "Tunnels are running",
-)
-
-
-def test_a_killed_deploy_is_completed_by_the_next(world: World, undisturbed: str) -> None:
-    for moment in MOMENTS:
-        B.succeeds(NOTHING_OF_OURS)
-        assert B.answers(OUR_FILES).output != undisturbed
-        kill_deploy(world, moment)
-        applied = world.apply("--limit", B.name)
-        assert applied.status == 0, applied.output
-        assert B.succeeds(OUR_FILES) == undisturbed, f"killed in: {moment}"
-    # In the middle of apt, on a blank host.
-    assert lab("replace", B.name).status == 0
-    forget = f"ssh-keygen -R {B_ADDRESS} -f {world.baseline['ssh']['known_hosts']}"
-    assert world.run("sh", "-c", forget).status == 0
-    kill_deploy(world, "Packages are installed", wait_for="pgrep -x dpkg")
-    applied = world.apply("--limit", B.name)
-    assert applied.status == 0, applied.output
-    assert B.succeeds(OUR_FILES) == undisturbed
-
-
-def kill_deploy(world: World, operation: str, wait_for: str = "true") -> None:
-    """Deploy to B, and kill -9 the deploy when `operation` begins and B `wait_for` succeeds."""
-    with world.deploying("--limit", B.name) as process:
-        comes_to_operation(process, operation)
-        B.eventually(wait_for)
 
 
 def write(host: Host, path: str, content: bytes) -> None:

@@ -7,10 +7,8 @@ desk 192.168.50.10 ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 �
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
-from tests.scenarios.flows import PEERS, Background, changed
+from tests.scenarios.flows import PEERS, Background, changed, losing_nothing, missing
 from tests.scenarios.harness import Host, World
 from tests.scenarios.states import comes_to, kernel_state, unchanged_after
 
@@ -192,28 +190,3 @@ def test_the_operators_change(world: World, web: Host) -> None:
         world.use(world.baseline)
         world.deploy("--limit", "nat")
         web.fails(ssh)
-
-
-@contextmanager
-def losing_nothing(host: Host, *addresses: str) -> Iterator[None]:
-    """All the while, each of `addresses` answers every ping of `host`'s, ten a second."""
-    with ExitStack() as stack:
-        pings = [stack.enter_context(Background(host, f"ping -n -i 0.1 {address}")) for address in addresses]
-        for ping in pings:
-            ping.waits_for("icmp_seq=2 ttl=")
-        yield
-        for ping in pings:
-            # One that was sent after the block counts too: it shows that the last of the block had their time.
-            last = max(answered(ping.output()))
-            ping.waits_for(f"icmp_seq={last + 2} ttl=")
-            assert not missing(ping.output()), f"`{ping.command}` lost {missing(ping.output())}"
-
-
-def answered(output: str) -> set[int]:
-    """The numbers of the pings that were answered."""
-    return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", output)}
-
-
-def missing(output: str) -> set[int]:
-    """The numbers of the pings that were not answered, though later ones were."""
-    return set(range(1, max(answered(output)))) - answered(output)

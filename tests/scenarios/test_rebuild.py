@@ -1,0 +1,242 @@
+"""A blank machine becomes the host that it replaces, by one command; the rest of the site loses nothing meanwhile.
+
+desk ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app 10.0.21.10
+          ╠══════ tun-2 ══ nat-us-east-1b 10.0.2.10 ── app 10.0.22.10
+          ╚══════ tun-3 ══ nat-us-east-1c 10.0.3.10 ── app 10.0.23.10
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.scenarios.flows import changed, losing_nothing
+from tests.scenarios.harness import INSTANCE, ROOT, Answer, Host, World, lab, spaceless
+from tests.scenarios.states import kernel_state
+
+OFFICE = Host("office")
+A, B, C = NATS = [Host(f"nat-us-east-1{letter}") for letter in "abc"]
+ADDRESSES = {OFFICE: "192.168.50.1", A: "198.51.100.21", B: "198.51.100.22", C: "198.51.100.23"}
+APPS = ["10.0.21.10", "10.0.22.10", "10.0.23.10"]
+SEEN = r"ssh answers +[\d.]+ s\n +host key accepted +[\d.]+ s\n"
+BACK = "What a desk sends to us-east-1b crosses the zone's own tunnel."
+# What an old NAT has of ours, to be put on another machine.
+OURS = (
+    "etc/vpc-openvpn etc/openvpn/server etc/systemd/system usr/local/lib/vpc-openvpn etc/sysctl.d/60-vpc-openvpn.conf"
+)
+
+
+def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None:
+    others = {host: kernel_state(host) for host in (A, C)}
+    pins = OFFICE.succeeds("sha256sum /etc/openvpn/client/* /etc/vpc-openvpn/*.conf /etc/vpc-openvpn/firewall.rules")
+    replace(B)
+    with losing_nothing(desk, APPS[0], APPS[2]):
+        # Nobody is there to be asked, and nobody said which key to expect.
+        refused = rebuild(world, "ZONE=us-east-1b")
+        assert refused.status != 0
+        assert f"ED25519 {key_of(B)}" in refused.output
+        [advice] = re.findall(r"make rebuild ZONE=us-east-1b HOST_KEY=SHA256:\S+", refused.output)
+        assert B.answers("test -e /etc/vpc-openvpn").status != 0
+        # Nor is it accepted with another's, or by a deploy.
+        wrong = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(A)}")
+        assert wrong.status != 0 and "Nothing was accepted" in wrong.output
+        assert "ssh-keygen -R 198.51.100.22" in world.deploy_fails("--limit", B.name).output
+
+        done = world.run("sh", "-c", advice)
+        assert done.status == 0, done.output
+        assert hop(desk, APPS[1]) == "10.200.2.1"
+    assert "The office router needs no change." in done.output
+    assert re.search(SEEN, done.output) and BACK in done.output
+    assert {host: kernel_state(host) for host in (A, C)} == others
+    assert pins == OFFICE.succeeds(
+        "sha256sum /etc/openvpn/client/* /etc/vpc-openvpn/*.conf /etc/vpc-openvpn/firewall.rules"
+    )
+    assert world.plan().pending == {}
+    # Once more: nothing to do, nothing to accept.
+    again = rebuild(world, "ZONE=us-east-1b")
+    assert again.status == 0 and "has the host key that it always had" in again.output
+
+
+def test_one_that_still_boots_is_waited_for(world: World) -> None:
+    replace(B)
+    key = key_of(B)
+    assert lab("kill", B.name).status == 0
+    late = world.run("python", "rebuild.py", B.name, "--wait", "4", "--host-key", key)
+    assert late.status == 1
+    assert re.search(rf"no ssh after \d+ s: {B.name} \(198.51.100.22\): \S", late.output), late.output
+    with running(world, "ZONE=us-east-1b", f"HOST_KEY={key}") as process:
+        time.sleep(5)
+        assert lab("start", B.name).status == 0
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert re.search(rf"waiting for ssh, \d+ s of 300: {B.name} \(198.51.100.22\): \S", output), output
+    assert BACK in output
+
+
+def test_other_addresses_than_before(world: World, desk: Host, moved: None) -> None:
+    replace(B)
+    assign(private="10.0.2.11", public="198.51.100.22")
+    site = world.copy_of_site()
+    site["zones"][1]["nat"]["private_address"] = "10.0.2.11"
+    world.use(site)
+    with losing_nothing(desk, APPS[0], APPS[2]):
+        done = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}")
+        assert done.status == 0, done.output
+        assert "The office router needs no change." in done.output
+        assert hop(desk, APPS[1]) == "10.200.2.1"
+
+        replace(B)
+        assign(private="10.0.2.12", public="198.51.100.32")
+        site["zones"][1]["nat"] |= {"private_address": "10.0.2.12", "public_address": "198.51.100.32"}
+        world.use(site)
+        done = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}")
+        assert done.status == 0, done.output
+        assert "The office router is not as the site says (Tunnels are configured" in done.output
+        assert "it is deployed to as well" in done.output
+        assert hop(desk, APPS[1]) == "10.200.2.1"
+    assert "198.51.100.32" in Host("app-us-east-1b").succeeds("curl -sf -m 2 http://198.51.100.200/")
+    assert world.plan().pending == {}
+
+
+def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host) -> None:
+    """With its old identity, and even at an address that the office connects to: nobody takes it for another."""
+    old = B.succeeds(f"tar -C / -cz {OURS} | base64 -w 0")
+    replace(B)
+    assert rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}").status == 0
+    replace(C)
+    C.succeeds("apt-get -qq update && apt-get -qq install --yes openvpn bird2 iptables conntrack >/dev/null 2>&1")
+    with losing_nothing(desk, APPS[0], APPS[1]):
+        unpack = lab("exec", C.name, "--", "sh", "-c", "base64 -d | tar -C / -xz && systemctl daemon-reload", stdin=old)
+        assert unpack.status == 0, unpack.output
+        C.succeeds("systemctl start vpc-openvpn-firewall openvpn-server@office")
+        C.succeeds("systemctl is-active openvpn-server@office && ip link show tun-office")
+        # It has a listener, and the office knocks; it is not let in, for it is not who the office expects there.
+        C.eventually("journalctl -u openvpn-server@office | grep -qi 'tls-crypt.*error\\|authentication failed'", 15)
+        assert OFFICE.answers("ping -c 3 -i 0.3 -W 1 -I tun-3 10.200.3.1").status != 0
+        assert hop(desk, APPS[1]) == "10.200.2.1"
+        assert rebuild(world, "ZONE=us-east-1c", f"HOST_KEY={key_of(C)}").status == 0
+    assert hop(desk, APPS[2]) == "10.200.3.1"
+
+
+def test_two_nats_are_lost_at_once(world: World, desk: Host) -> None:
+    for nat in (A, B):
+        replace(nat)
+    with losing_nothing(desk, APPS[2]):
+        unclear = rebuild(world, "ZONE=us-east-1a us-east-1b", f"HOST_KEY={key_of(B)}")
+        assert unclear.status != 0 and "which host's key is" in unclear.output
+        keys = " ".join(f"{nat.name}={key_of(nat)}" for nat in (A, B))
+        done = rebuild(world, "ZONE=us-east-1a us-east-1b", f"HOST_KEY={keys}")
+        assert done.status == 0, done.output
+    assert "What a desk sends to us-east-1a, us-east-1b crosses" in done.output
+    assert [hop(desk, app) for app in APPS] == ["10.200.1.1", "10.200.2.1", "10.200.3.1"]
+    assert world.plan().pending == {}
+
+
+@pytest.mark.parametrize("lost", [[OFFICE], [OFFICE, *NATS]], ids=["office", "everything"])
+def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lost: list[Host]) -> None:
+    for host in lost:
+        replace(host)
+    desk.cannot_reach(APPS[0])
+    words = "HOST=office" if lost == [OFFICE] else "HOST=all"
+    keys = " ".join(f"{host.name}={key_of(host)}" for host in lost)
+    done = rebuild(world, words, f"HOST_KEY={keys}")
+    assert done.status == 0, done.output
+    assert [hop(desk, app) for app in APPS] == ["10.200.1.1", "10.200.2.1", "10.200.3.1"]
+    assert world.plan().pending == {}
+
+
+def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
+    replace(B)
+    for answer, status in (("no", 1), ("yes", 0)):
+        typed = f"(sleep 3; echo {answer}; sleep 60) | script -qec 'python rebuild.py {B.name}' /dev/null"
+        asked = world.run("bash", "-c", f"set -o pipefail; {typed}; exit $?")
+        assert asked.status == status, asked.output
+        assert f"ED25519 {key_of(B)}" in asked.output and "Is it the same? Type yes" in asked.output
+
+
+def test_what_cannot_be_done_is_said_before_anything_connects(world: World) -> None:
+    for words, complaint in (
+        ([], "which host? Write: make rebuild ZONE=us-east-1a"),
+        (["ZONE=us-east-1d"], "there is no host nat-us-east-1d in the site; there are: office, nat-us-east-1a"),
+        (["ZONE=us-east-1b", "HOST_KEY=abc"], "abc is no fingerprint of a host key"),
+        (["ZONE=us-east-1b", "HOST_KEY=office=SHA256:abc"], "office is none of the hosts to rebuild"),
+    ):
+        failed = rebuild(world, *words)
+        assert failed.status != 0
+        assert complaint in failed.output and "Traceback" not in failed.output, failed.output
+
+
+def replace(host: Host) -> None:
+    """The host is lost; a blank machine has its place."""
+    assert lab("replace", host.name).status == 0
+
+
+def key_of(host: Host) -> str:
+    """The fingerprint of its ssh host key, as its console shows it."""
+    listed = json.loads(lab("list", "--json").output)
+    return next(str(each["ssh_host_key"]) for each in listed if each["name"] == host.name)
+
+
+def rebuild(world: World, *words: str) -> Answer:
+    """`make rebuild WORDS`, as a user types it. Its output is without colours."""
+    answer = world.run("make", "--no-print-directory", "rebuild", *words)
+    return Answer(answer.status, spaceless(answer))
+
+
+def hop(desk: Host, address: str) -> str:
+    """Behind the office router, who passes on what a desk sends to `address`: a NAT's end of a tunnel."""
+    said = desk.eventually(f"ping -n -c 1 -W 1 -t 2 {address} 2>&1 | grep 'Time to live exceeded'", 5)
+    return said.partition("From ")[2].split()[0]
+
+
+def running(world: World, *words: str) -> subprocess.Popen[str]:
+    """`make rebuild WORDS`, which goes on."""
+    command = ["run", "--", "env", f"SITE={world.site_file}", "make", "rebuild", *words]
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab", *command],
+        cwd=ROOT,
+        env={**os.environ, "VPC_OPENVPN_LAB": INSTANCE},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+# --- as the owner of the VPC moves addresses ----------------------------------------------------------------------
+
+VPC, INTERNET = Host("vpc"), Host("internet")
+
+
+def assign(private: str, public: str) -> None:
+    """The machine of us-east-1b has these addresses; the VPC's route tables and the internet gateway know."""
+    B.succeeds(
+        f"ip address flush dev eth0 && ip address add {private}/24 dev eth0 && ip route add default via 10.0.2.1"
+    )
+    VPC.succeeds(
+        f"""
+        for route in '192.168.50.0/24 table 102' '192.168.50.0/24 table 202' 'default table 202'; do
+            ip route replace $(echo $route | cut -d ' ' -f 1) via {private} $(echo $route | cut -d ' ' -f 2-)
+        done
+        nft list table ip gateway | sed -e 's/10\\.0\\.2\\.1[0-9]/{private}/g' \\
+            -e 's/198\\.51\\.100\\.[23]2/{public}/g' > /tmp/mapping.$$
+        nft delete table ip gateway && nft -f /tmp/mapping.$$; status=$?; rm /tmp/mapping.$$; exit $status
+    """
+    )
+    INTERNET.succeeds(f"ip route replace {public} via $(ip route show 198.51.100.21 | cut -d ' ' -f 3)")
+
+
+@pytest.fixture
+def moved(world: World) -> Iterator[None]:
+    """Where a scenario moves addresses they come back, with a blank machine."""
+    with changed(INTERNET, "true", "ip route delete 198.51.100.32 || true"):
+        yield
+        replace(B)
+        assign(private="10.0.2.10", public="198.51.100.22")
+        world.use(world.baseline)
+        assert rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}").status == 0

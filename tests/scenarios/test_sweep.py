@@ -1,0 +1,127 @@
+"""A deploy that dies, at whatever moment and of whatever cause, is completed by the next; other zones never notice.
+
+operator ── office ══ tun-1 ══ nat-us-east-1a ── app 10.0.21.10
+              ╠══════ tun-2 ══ nat-us-east-1b ── app 10.0.22.10      the one that is deployed to
+              ╚══════ tun-3 ══ nat-us-east-1c ── app 10.0.23.10
+
+`make test-sweep` cuts off every operation in every way (SWEEP=full); `make test` each operation in one way.
+"""
+
+import os
+import random
+import subprocess
+import time
+from itertools import product
+
+import pytest
+
+from tests.scenarios.flows import losing_nothing
+from tests.scenarios.harness import Answer, Host, Run, Site, World, comes_to_operation, lab
+from tests.scenarios.states import managed
+
+B = Host("nat-us-east-1b")
+OTHERS = ("10.0.21.10", "10.0.23.10")
+OPERATIONS = (
+    "Nor is one on the other hosts",
+    "Packages are installed",
+    "Identity is in place",
+    "Firewall and guard routes are loaded",
+    "Forwarding is on",
+    "Tunnels are configured",
+    "Zones are reached by their best way",
+    "Tunnels are running",
+    "us-east-1b: the NAT's end runs what is on disk",
+    "Packets cross every tunnel",
+)
+STATES = ("blank", "configured")
+CUTS = ("operator killed", "operator's line cut", "host's power cut")
+ALL = list(product(STATES, OPERATIONS, CUTS))
+SAMPLE = [(STATES[number % 2], name, CUTS[number % 3]) for number, name in enumerate(OPERATIONS)]
+WITHIN = 0.5  # seconds after an operation's beginning
+LOCKED = 45  # seconds for which the lock of a deploy that nobody heard die may be there
+
+
+@pytest.fixture(scope="module")
+def undisturbed(booted: World) -> dict[str, str]:
+    """What an undisturbed deploy leaves, from either state."""
+    of_blank = managed(B)
+    booted.use(changed_site(booted))
+    assert booted.apply("--limit", B.name).status == 0
+    of_configured = managed(B)
+    booted.use(booted.baseline)
+    assert booted.apply("--limit", B.name).status == 0
+    assert managed(B) == of_blank != of_configured
+    return {"blank": of_blank, "configured": of_configured}
+
+
+@pytest.mark.parametrize(("state", "operation", "cut"), ALL if os.environ.get("SWEEP") == "full" else SAMPLE)
+def test_a_deploy_that_dies_is_completed_by_the_next(
+    world: World, desk: Host, undisturbed: dict[str, str], state: str, operation: str, cut: str
+) -> None:
+    moment = random.uniform(0, WITHIN)
+    print(f"{moment:.3f} s after the operation began")
+    if state == "blank":
+        assert lab("replace", B.name).status == 0
+        world.forget_host_key("198.51.100.22")
+    else:
+        world.use(changed_site(world))
+    with losing_nothing(desk, *OTHERS):
+        with world.deploying("--limit", B.name) as process:
+            comes_to_operation(process, operation)
+            time.sleep(moment)
+            cut_off(process, cut)
+        completed = completes(world)
+        assert completed.status == 0, completed.output
+    assert managed(B) == undisturbed[state]
+    desk.eventually("ping -q -c 1 -W 1 10.0.22.10")
+
+
+def test_apt_cut_short_in_the_middle_is_made_good(world: World, undisturbed: dict[str, str]) -> None:
+    assert lab("replace", B.name).status == 0
+    world.forget_host_key("198.51.100.22")
+    with world.deploying("--limit", B.name) as process:
+        comes_to_operation(process, "Packages are installed")
+        B.eventually("pgrep -x dpkg")
+        cut_off(process, "host's power cut")
+    completed = completes(world)
+    assert completed.status == 0, completed.output
+    assert managed(B) == undisturbed["blank"]
+
+
+def changed_site(world: World) -> Site:
+    """Another office network: other rules, routes and configurations on every host."""
+    site = world.copy_of_site()
+    site["office"]["lans"].append("192.168.60.0/24")
+    return site
+
+
+def cut_off(process: subprocess.Popen[str], cut: str) -> None:
+    """The deploy ends here. Afterwards everything can be reached again."""
+    match cut:
+        case "operator killed":
+            process.kill()
+            process.wait()
+        case "operator's line cut":
+            operator = Host("operator")
+            operator.succeeds("ip link set eth0 down")
+            process.kill()
+            process.wait()
+            time.sleep(1)
+            operator.succeeds("ip link set eth0 up && ip route replace default via 192.168.50.1")
+        case "host's power cut":
+            assert lab("kill", B.name).status == 0
+            process.kill()
+            process.wait()
+            assert lab("start", B.name).status == 0
+            B.eventually("systemctl is-system-running | grep -qx -e running -e degraded", 30)
+        case _:
+            raise ValueError(cut)
+
+
+def completes(world: World) -> Run | Answer:
+    """The same deploy again, as soon as the dead one's lock is gone."""
+    deadline = time.monotonic() + LOCKED
+    while "another deploy is under way" in (run := world.apply("--limit", B.name)).output:
+        assert time.monotonic() < deadline, run.output
+        time.sleep(1)
+    return run
