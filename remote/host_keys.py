@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 
 import paramiko
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 from pyinfra.connectors.sshuserclient.client import SSHClient
 
 from topology.plan import Ssh
@@ -41,17 +42,21 @@ def shown(ssh: Ssh, patience: float = TIMEOUT) -> Iterator[paramiko.PKey]:
 
 def known(ssh: Ssh) -> list[paramiko.PKey]:
     """The keys that are accepted for the host."""
-    entries = paramiko.HostKeys()
-    if ssh.known_hosts.exists():
-        entries.load(str(ssh.known_hosts))
-    return list((entries.lookup(name(ssh)) or {}).values())
+    keys, host = [], name(ssh)
+    for line in _lines(ssh):
+        try:
+            entry = None if line.startswith("@") else HostKeyEntry.from_line(line)
+        except InvalidHostKey:
+            continue  # whatever it is, it is not this host's key
+        if entry is not None and entry.key is not None and any(_is(each, host) for each in entry.hostnames or ()):
+            keys.append(entry.key)
+    return keys
 
 
 def accept(ssh: Ssh, key: paramiko.PKey) -> None:
     """From now on the host must show `key`, and none that it had before. Lines about other hosts stay as they are."""
     file, host = ssh.known_hosts, name(ssh)
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    kept = "".join(_without(line, host) for line in lines)
+    kept = "".join(_without(line, host) for line in _lines(ssh))
     if kept and not kept.endswith("\n"):
         kept += "\n"
     fresh = file.with_name(f".{file.name}.tmp")
@@ -68,6 +73,11 @@ def _destination(ssh: Ssh) -> tuple[str, paramiko.Channel | None]:
     """Where ssh really goes, by the operator's ssh_config: a host name, and what is jumped through, if anything."""
     hostname, config, *_ = SSHClient().parse_config(ssh.host, {"port": ssh.port, "timeout": TIMEOUT})
     return hostname, config.get("sock")
+
+
+def _lines(ssh: Ssh) -> list[str]:
+    file = ssh.known_hosts
+    return file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
 
 
 def _without(line: str, host: str) -> str:

@@ -1,6 +1,8 @@
 """What is changed, decided from what is there. That the commands do it is for the scenarios to see."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyinfra.api import Config, HiddenValue, Inventory, StringCommand
@@ -8,7 +10,7 @@ from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
 from remote.facts import FileState
-from remote.files import Directory, File, changes, sums
+from remote.files import Directory, File, changes, sums, written
 from remote.operations import older
 
 SECRET = "c2VjcmV0IHRoYXQgbm9ib2R5IG1heSBzZWU="
@@ -66,6 +68,21 @@ def test_content_travels_on_standard_input_alone(there: FileState | None, caplog
     assert command.connector_arguments["_stdin"] == f"{SECRET}\n"
     assert SECRET not in command.get_raw_value() + repr(command) + repr(KEY) + caplog.text
     assert "secret, not shown" in caplog.text
+
+
+def test_what_did_not_arrive_whole_is_not_put_in_place(tmp_path: Path) -> None:
+    first, second = File(f"{tmp_path}/first", "1\nä\n"), File(f"{tmp_path}/second", "22\n", mode="600")
+    command = written([first, second], f"touch {tmp_path}/end")
+    script = f"chown() {{ :; }}; {command.get_raw_value()}"
+    whole = f"{first.text}{second.text}".encode()
+    assert command.connector_arguments["_stdin"] == whole.decode()
+    for length, status, there in ((7, 1, {"first"}), (len(whole), 0, {"first", "second", "end"})):
+        ran = subprocess.run(["sh", "-c", script], input=whole[:length], capture_output=True, check=False)
+        assert ran.returncode == status
+        assert {path.name for path in tmp_path.iterdir()} == there
+        assert (f"could not write {second.path}" in ran.stderr.decode()) == (status == 1)
+    assert Path(first.path).read_text() == first.text and Path(second.path).read_text() == second.text
+    assert Path(second.path).stat().st_mode & 0o777 == 0o600
 
 
 def test_what_matches_a_pattern_of_ours_and_should_not_be_there_goes() -> None:
