@@ -16,7 +16,7 @@ from itertools import product
 import pytest
 
 from tests.scenarios.flows import losing_nothing
-from tests.scenarios.harness import Answer, Host, Run, Site, World, comes_to_operation, lab
+from tests.scenarios.harness import Host, Run, Site, World, comes_to_operation, lab
 from tests.scenarios.states import managed
 
 B = Host("nat-us-east-1b")
@@ -35,6 +35,7 @@ OPERATIONS = (
 )
 STATES = ("blank", "configured")
 CUTS = ("operator killed", "operator's line cut", "host's power cut")
+FULL = os.environ.get("SWEEP") == "full"
 ALL = list(product(STATES, OPERATIONS, CUTS))
 SAMPLE = [(STATES[number % 2], name, CUTS[number % 3]) for number, name in enumerate(OPERATIONS)]
 WITHIN = 0.5  # seconds after an operation's beginning
@@ -54,7 +55,7 @@ def undisturbed(booted: World) -> dict[str, str]:
     return {"blank": of_blank, "configured": of_configured}
 
 
-@pytest.mark.parametrize(("state", "operation", "cut"), ALL if os.environ.get("SWEEP") == "full" else SAMPLE)
+@pytest.mark.parametrize(("state", "operation", "cut"), ALL if FULL else SAMPLE)
 def test_a_deploy_that_dies_is_completed_by_the_next(
     world: World, desk: Host, undisturbed: dict[str, str], state: str, operation: str, cut: str
 ) -> None:
@@ -70,7 +71,7 @@ def test_a_deploy_that_dies_is_completed_by_the_next(
             comes_to_operation(process, operation)
             time.sleep(moment)
             cut_off(process, cut)
-        completed = completes(world)
+        completed = completes(world, "--limit", B.name)
         assert completed.status == 0, completed.output
     assert managed(B) == undisturbed[state]
     desk.eventually("ping -q -c 1 -W 1 10.0.22.10")
@@ -83,9 +84,36 @@ def test_apt_cut_short_in_the_middle_is_made_good(world: World, undisturbed: dic
         comes_to_operation(process, "Packages are installed")
         B.eventually("pgrep -x dpkg")
         cut_off(process, "host's power cut")
-    completed = completes(world)
+    completed = completes(world, "--limit", B.name)
     assert completed.status == 0, completed.output
     assert managed(B) == undisturbed["blank"]
+
+
+@pytest.fixture(scope="module")
+def everywhere(booted: World) -> dict[str, str]:
+    """What an undisturbed deploy of the changed site leaves on every host."""
+    booted.use(changed_site(booted))
+    assert booted.apply().status == 0
+    state = {host: managed(Host(host)) for host in booted.hosts}
+    booted.use(booted.baseline)
+    assert booted.apply().status == 0
+    return state
+
+
+@pytest.mark.parametrize("operation", OPERATIONS if FULL else OPERATIONS[3:8:2])
+def test_a_deploy_of_everything_that_dies_is_completed_too(
+    world: World, desk: Host, everywhere: dict[str, str], operation: str
+) -> None:
+    world.use(changed_site(world))
+    with world.deploying() as process:
+        comes_to_operation(process, operation)
+        time.sleep(random.uniform(0, WITHIN))
+        cut_off(process, "operator killed")
+    completed = completes(world)
+    assert completed.status == 0, completed.output
+    assert {host: managed(Host(host)) for host in world.hosts} == everywhere
+    for address in ("10.0.22.10", *OTHERS):
+        desk.eventually(f"ping -q -c 1 -W 1 {address}")
 
 
 def changed_site(world: World) -> Site:
@@ -118,10 +146,10 @@ def cut_off(process: subprocess.Popen[str], cut: str) -> None:
             raise ValueError(cut)
 
 
-def completes(world: World) -> Run | Answer:
+def completes(world: World, *options: str) -> Run:
     """The same deploy again, as soon as the dead one's lock is gone."""
     deadline = time.monotonic() + LOCKED
-    while "another deploy is under way" in (run := world.apply("--limit", B.name)).output:
+    while "another deploy is under way" in (run := world.apply(*options)).output:
         assert time.monotonic() < deadline, run.output
         time.sleep(1)
     return run
