@@ -159,20 +159,32 @@ def _split_once(line: str, separator: str) -> tuple[str, str]:
     return key, value
 
 
-class InstalledPackages(FactBase[dict[str, str]]):
-    """Versions of those of `packages` that dpkg has fully installed, by name."""
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Versions by package, of those that dpkg has fully installed; and units that an installation has yet to idle."""
 
-    default = dict
+    versions: dict[str, str] = field(default_factory=dict)
+    to_idle: tuple[str, ...] = ()
 
-    def command(self, packages: Sequence[str]) -> StringCommand:
+
+class InstalledPackages(FactBase[Installed]):
+    """Those of `packages` that are installed. The file `to_idle` lists units, where an installation did not end."""
+
+    default = Installed
+
+    def command(self, packages: Sequence[str], to_idle: str) -> StringCommand:
         names = " ".join(quote(package) for package in packages)
         return StringCommand(
-            f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}}\\n' -- {names} 2>/dev/null || true"
+            f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}}\\n' -- {names} 2>/dev/null;"
+            f" cat {quote(to_idle)} 2>/dev/null || true"
         )
 
-    def process(self, output: list[str]) -> dict[str, str]:
-        rows = (line.split() for line in output)
-        return {row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"}
+    def process(self, output: list[str]) -> Installed:
+        rows = [line.split() for line in output]
+        return Installed(
+            versions={row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"},
+            to_idle=tuple(row[0] for row in rows if len(row) == 1),
+        )
 
 
 class Probe(FactBase[str]):

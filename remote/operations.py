@@ -7,6 +7,7 @@ the rest of its work by looking.
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from shlex import quote
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -17,7 +18,7 @@ from pyinfra.api import State as PyinfraState
 
 from remote import exclusive
 from remote.facts import HostState, InstalledPackages, Probe, UnitState
-from remote.files import Directory, File, announce, changes, diff, sums
+from remote.files import Directory, File, announce, changes, diff, sums, written
 from remote.trial import Trial, tried
 
 Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
@@ -68,27 +69,44 @@ def all_held() -> Commands:
 
 
 @operation()
-def packages(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> Commands:
+def packages(
+    present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str], to_idle: str
+) -> Commands:
     """Install what is missing of `present`, from the host's own apt sources.
 
-    `idle` gives, by package, a unit that it starts when it is installed, and that nobody has asked for.
+    `idle` gives, by package, a unit that it starts when it is installed, and that nobody has asked for. The file
+    `to_idle` lists those while an installation is under way, for the run that finds it cut short.
 
     `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
     is refused before anything is installed. Waits for another apt to finish, five minutes at most.
     """
-    installed = host.get_fact(InstalledPackages, packages=present)
-    old = [name for name, (version, _) in minimum.items() if name in installed and older(installed[name], version)]
-    missing = [name for name in present if name not in installed] + old
-    if not missing:
+    now = host.get_fact(InstalledPackages, packages=present, to_idle=to_idle)
+    old = [
+        name for name, (version, _) in minimum.items() if name in now.versions and older(now.versions[name], version)
+    ]
+    missing = [name for name in present if name not in now.versions] + old
+    units = sorted({*now.to_idle, *(idle[name] for name in idle.keys() & set(missing))})
+    if not missing and not units:
         host.noop("packages are installed")
         return
-    announce(f"Will install {', '.join(missing)}")
-    yield StringCommand(_APT_UPDATE)
-    for name, (version, releases) in minimum.items():
-        yield StringCommand(_apt_offers(name, version, releases))
-    yield StringCommand(_apt_install(missing))
-    for name in idle.keys() & set(missing):
-        yield StringCommand(f"systemctl disable --quiet --now {quote(idle[name])}")
+    if missing:
+        announce(f"Will install {', '.join(missing)}")
+    if units:
+        announce(f"Will have {', '.join(units)} not run, which nobody asked for")
+    if missing:
+        yield StringCommand(_APT_UPDATE)
+        for name, (version, releases) in minimum.items():
+            yield StringCommand(_apt_offers(name, version, releases))
+        if units:
+            yield written([Directory(str(PurePosixPath(to_idle).parent)), File(to_idle, _lines(units))], "true")
+        yield StringCommand(_apt_install(missing))
+    if units:
+        names = " ".join(map(quote, units))
+        yield StringCommand(f"systemctl disable --quiet --now {names} && rm -f {quote(to_idle)}")
+
+
+def _lines(words: Sequence[str]) -> str:
+    return "".join(f"{word}\n" for word in words)
 
 
 def _apt_install(missing: Sequence[str]) -> str:

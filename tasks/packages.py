@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from remote import operations
+from tasks import paths
 
 
 def install(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> None:
     """Install what is missing of `present`; refuse a host whose release has no recent enough OpenVPN."""
-    operations.packages(name="Packages are installed", present=present, minimum=minimum, idle=idle)
+    operations.packages(
+        name="Packages are installed", present=present, minimum=minimum, idle=idle, to_idle=paths.TO_IDLE
+    )

@@ -4,7 +4,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from remote.facts import FileState, HostState, InstalledPackages, Probe, State, UnitState
+from remote.facts import FileState, HostState, Installed, InstalledPackages, Probe, State, UnitState
 
 
 def answer(**questions: list[str]) -> State:
@@ -71,7 +71,8 @@ def test_a_host_that_says_nothing_has_nothing() -> None:
 
 def test_only_fully_installed_packages_count() -> None:
     output = ["openvpn installed 2.6.14-0+deb12u2", "iptables config-files 1.8.9-2", "ping not-installed "]
-    assert InstalledPackages().process(output) == {"openvpn": "2.6.14-0+deb12u2"}
+    assert InstalledPackages().process(output) == Installed({"openvpn": "2.6.14-0+deb12u2"})
+    assert InstalledPackages().process([*output, "bird.service"]).to_idle == ("bird.service",)
 
 
 def test_a_probe_may_fail_and_what_it_said_still_counts() -> None:

@@ -77,13 +77,19 @@ def test_a_deploy_that_dies_is_completed_by_the_next(
     desk.eventually("ping -q -c 1 -W 1 10.0.22.10")
 
 
-def test_apt_cut_short_in_the_middle_is_made_good(world: World, undisturbed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("moment", "cut"),
+    [("pgrep -x dpkg", "host's power cut"), ("systemctl is-active bird.service", "operator killed")],
+)
+def test_apt_cut_short_in_the_middle_is_made_good(
+    world: World, undisturbed: dict[str, str], moment: str, cut: str
+) -> None:
     assert lab("replace", B.name).status == 0
     world.forget_host_key("198.51.100.22")
     with world.deploying("--limit", B.name) as process:
         comes_to_operation(process, "Packages are installed")
-        B.eventually("pgrep -x dpkg")
-        cut_off(process, "host's power cut")
+        B.eventually(moment)
+        cut_off(process, cut)
     completed = completes(world, "--limit", B.name)
     assert completed.status == 0, completed.output
     assert managed(B) == undisturbed["blank"]
