@@ -12,7 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -172,10 +172,14 @@ class World:
         assert "Traceback" not in applied.output, applied.output
         return applied
 
-    @contextmanager
-    def deploying(self, *options: str) -> Iterator[subprocess.Popen[str]]:
+    def deploying(self, *options: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """A deploy that goes on while the block runs, and is killed with it. The process is pyinfra's own."""
-        words = ["run", "--", "env", f"SITE={self.site_file}", *DEPLOY, "--yes", *options]
+        return self.running(*DEPLOY, "--yes", *options)
+
+    @contextmanager
+    def running(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """As `run`, but it goes on while the block runs, and is killed with it."""
+        words = ["run", "--", "env", f"SITE={self.site_file}", *command]
         with subprocess.Popen(
             [sys.executable, "-m", "lab", *words],
             cwd=ROOT,

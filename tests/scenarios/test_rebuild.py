@@ -6,17 +6,14 @@ desk ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app 10.0.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.scenarios.flows import changed, losing_nothing
-from tests.scenarios.harness import INSTANCE, ROOT, Answer, Host, World, lab, spaceless
+from tests.scenarios.harness import Answer, Host, World, lab, spaceless
 from tests.scenarios.states import kernel_state
 
 OFFICE = Host("office")
@@ -69,7 +66,7 @@ def test_one_that_still_boots_is_waited_for(world: World) -> None:
     late = world.run("python", "rebuild.py", B.name, "--wait", "4", "--host-key", key)
     assert late.status == 1
     assert re.search(rf"no ssh after \d+ s: {B.name} \(198.51.100.22\): \S", late.output), late.output
-    with running(world, "ZONE=us-east-1b", f"HOST_KEY={key}") as process:
+    with world.running("make", "rebuild", "ZONE=us-east-1b", f"HOST_KEY={key}") as process:
         time.sleep(5)
         assert lab("start", B.name).status == 0
         output, _ = process.communicate(timeout=120)
@@ -192,20 +189,6 @@ def hop(desk: Host, address: str) -> str:
     """Behind the office router, who passes on what a desk sends to `address`: a NAT's end of a tunnel."""
     said = desk.eventually(f"ping -n -c 1 -W 1 -t 2 {address} 2>&1 | grep 'Time to live exceeded'", 5)
     return said.partition("From ")[2].split()[0]
-
-
-def running(world: World, *words: str) -> subprocess.Popen[str]:
-    """`make rebuild WORDS`, which goes on."""
-    command = ["run", "--", "env", f"SITE={world.site_file}", "make", "rebuild", *words]
-    return subprocess.Popen(
-        [sys.executable, "-m", "lab", *command],
-        cwd=ROOT,
-        env={**os.environ, "VPC_OPENVPN_LAB": INSTANCE},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 # --- as the owner of the VPC moves addresses ----------------------------------------------------------------------
