@@ -51,7 +51,8 @@ class _OwnKnownHosts(logging.Filter):
         if message.lstrip().startswith("ssh-keygen -R "):
             record.msg = (
                 f"{message} -f {self._path}\n"
-                "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console"
+                "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console.\n"
+                "For a machine that replaces another, make rebuild does both, and goes on from there."
             )
             record.args = None
         # The file comes with the first host's key; until then its absence is no failure.
