@@ -151,7 +151,7 @@ def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
     replace(B)
     for answer, status in (("no", 1), ("yes", 0)):
         types = f"(sleep 3; echo {answer}; sleep 20) 2> /dev/null"
-        asked = world.run("bash", "-c", f"script -qec 'python rebuild.py {B.name}' /dev/null < <{types}")
+        asked = world.run("bash", "-c", f"script -qec 'python rebuild.py {B.name}' /dev/null < <{types}; exit $?")
         assert asked.status == status, asked.output
         assert f"ED25519 {key_of(B)}" in asked.output and "Is it the same? Type yes" in asked.output
 
