@@ -27,6 +27,17 @@ OURS = (
     "etc/vpc-openvpn etc/openvpn/server etc/systemd/system usr/local/lib/vpc-openvpn etc/sysctl.d/60-vpc-openvpn.conf"
 )
 
+# Runs a command at a terminal, and answers its question: `ANSWER COMMAND…`
+AT_A_TERMINAL = """
+import os, pty, sys
+def read(terminal):
+    said = os.read(terminal, 4096)
+    if b"to accept it: " in said:
+        os.write(terminal, sys.argv[1].encode() + b"\\n")
+    return said
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], read)))
+"""
+
 
 def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None:
     others = {host: kernel_state(host) for host in (A, C)}
@@ -150,8 +161,7 @@ def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lo
 def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
     replace(B)
     for answer, status in (("no", 1), ("yes", 0)):
-        types = f"(sleep 3; echo {answer}; sleep 20) 2> /dev/null"
-        asked = world.run("bash", "-c", f"script -qec 'python rebuild.py {B.name}' /dev/null < <{types}; exit $?")
+        asked = world.run("python", "-c", AT_A_TERMINAL, answer, "python", "rebuild.py", B.name)
         assert asked.status == status, asked.output
         assert f"ED25519 {key_of(B)}" in asked.output and "Is it the same? Type yes" in asked.output
 
