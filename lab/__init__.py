@@ -13,6 +13,7 @@ Bird's-eye view, from what knows nothing to what knows everything:
     network      switches, routers, cables, faults
     image        the base system of the hosts and the package repository, built once
     hosts        a host's disk, power and console
+    impair       a program for the internet's host: delay, jitter and loss on the lines
     supervisor   the process that runs one host and brings it back after a reboot from inside
     web          "some web server" on the internet, which is also the hosts' package repository
     cli          the verbs

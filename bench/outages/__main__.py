@@ -10,16 +10,19 @@ import sys
 import time
 from pathlib import Path
 
+from bench import document
+from bench.lab import BenchError
 from bench.outages import losses, report
 from bench.outages.expected import check
 from bench.outages.losses import Repetition, Results
-from bench.outages.run import OutagesError, run
+from bench.outages.run import run
 from bench.outages.situations import KINDS, SITUATIONS, STRATEGIES
 
 HERE = Path(__file__).parent
 FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"
 DOCS = HERE.parents[1] / "docs"
 DOCUMENT, CHART = DOCS / "outages.md", DOCS / "outages.svg"
+SECTION = "table"
 REPETITIONS = 5
 
 
@@ -44,7 +47,7 @@ def main() -> int:
 
     try:
         results = run(strategies, situations, repetitions, arguments.quick, show)
-    except OutagesError as error:
+    except BenchError as error:
         print(f"outages: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -67,7 +70,7 @@ def main() -> int:
 
 def publish(results: Results) -> None:
     """Write the table into the document, and the chart beside it."""
-    DOCUMENT.write_text(report.insert(DOCUMENT.read_text(encoding="utf-8"), report.table(results)), encoding="utf-8")
+    document.publish(DOCUMENT, SECTION, report.table(results))
     CHART.write_text(report.chart(results), encoding="utf-8")
     print(f"written: {DOCUMENT}, {CHART}")
 

@@ -7,6 +7,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import document
+
 
 class Probe(NamedTuple):
     """When it was sent, in seconds, and whether it was answered in time."""
@@ -105,22 +107,19 @@ def loss(repetition: Repetition, direction: str) -> Loss:
 
 def save(results: Results, path: Path) -> None:
     """Complete under its name, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(results), indent=1) + "\n", encoding="utf-8")
-    draft.rename(path)
+    document.save(asdict(results), path)
 
 
 def load(path: Path) -> Results:
     """What `save` wrote."""
-    document = json.loads(path.read_text(encoding="utf-8"))
+    kept = json.loads(path.read_text(encoding="utf-8"))
     outages = {
         strategy: {name: tuple(_repetition(each) for each in repetitions) for name, repetitions in situations.items()}
-        for strategy, situations in document["outages"].items()
+        for strategy, situations in kept["outages"].items()
     }
-    return Results(document["environment"], document["settings"], outages)
+    return Results(kept["environment"], kept["settings"], outages)
 
 
-def _repetition(document: dict[str, Any]) -> Repetition:
-    found = {direction: tuple(Gap(*gap) for gap in gaps) for direction, gaps in document["gaps"].items()}
-    return Repetition(document["repaired"], document["ended"], tuple(document["never"]), found)
+def _repetition(kept: dict[str, Any]) -> Repetition:
+    found = {direction: tuple(Gap(*gap) for gap in gaps) for direction, gaps in kept["gaps"].items()}
+    return Repetition(kept["repaired"], kept["ended"], tuple(kept["never"]), found)

@@ -1,6 +1,7 @@
 """Probes in twelve directions at once, seen from outside the lab."""
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from bench.lab import Lab
 from bench.outages.losses import Probe
 from bench.outages.probe import LATE
 from bench.outages.situations import (
@@ -27,29 +29,18 @@ FRESH = 0.3  # seconds; the fate of a probe that is answered is known sooner
 
 
 class Probes:
-    """Runs the probe on every host that is concerned, as long as the `with` block lasts.
+    """Runs the probe on every host that is concerned, as long as the `with` block lasts."""
 
-    `command` is what runs a command on a host: its words, then the host's name, `--` and the command.
-    """
-
-    def __init__(self, python: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._words = {host: [*command, host, "--", python, PROBE, *targets] for host, targets in _targets().items()}
-        self._environment, self._folder = environment, folder
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
         self._log: dict[str, list[Probe]] = {direction: [] for direction in DIRECTIONS}
         self._processes: list[subprocess.Popen[str]] = []
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        for words in self._words.values():
-            process = subprocess.Popen(
-                words,
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C is ours to handle
-            )
+        for host, targets in _targets().items():
+            words = ("exec", host, "--", sys.executable, PROBE, *targets)
+            process = self._lab.start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._processes.append(process)
             assert process.stdout
             reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from statistics import median_low
 
+from bench.document import origin
 from bench.outages.losses import Kind, Loss, Repetition, Results, loss
 from bench.outages.situations import CUT, KINDS, SITUATIONS, ZONES
-
-MARKERS = ("<!-- generated: table -->", "<!-- /generated -->")
 
 
 def title(results: Results, name: str) -> str:
@@ -64,21 +63,7 @@ def _letters(zones: Sequence[str]) -> str:
 
 
 def _origin(results: Results) -> str:
-    environment, settings = results.environment, results.settings
-    return (
-        f"Repetitions of each outage: {settings['repetitions']}. Measured on {environment['date'][:10]}, at revision "
-        f"{environment['revision']}, with {environment['cpus']} CPUs, Linux {environment['kernel']}, "
-        f"{environment['openvpn']}, {environment['bird']}."
-    )
-
-
-def insert(document: str, text: str) -> str:
-    """`document` with `text` between the markers. Raises ValueError where they are missing."""
-    before, _, rest = document.partition(MARKERS[0])
-    _, marker, after = rest.partition(MARKERS[1])
-    if not marker:
-        raise ValueError(f"the document lacks {' or '.join(MARKERS)}")
-    return f"{before}{MARKERS[0]}\n\n{text}\n{MARKERS[1]}{after}"
+    return f"Repetitions of each outage: {results.settings['repetitions']}. {origin(results.environment)}"
 
 
 # --- the chart: one panel per kind of direction; situations down, strategies and their zones across -------------------

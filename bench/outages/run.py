@@ -1,19 +1,11 @@
 """Bring the lab up, deploy each strategy, and put it through each situation, again and again. Needs root."""
 
 import os
-import platform
 import shlex
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import yaml
-
+from bench.lab import BenchError, Lab
 from bench.outages import probe
 from bench.outages.expected import EXPECTED
 from bench.outages.losses import Kind, Probe, Repetition, Results, gaps
@@ -35,20 +27,13 @@ from bench.outages.situations import (
     Situation,
 )
 
-ROOT = Path(__file__).parents[2]
-INSTANCE = os.environ.get("OUTAGES_LAB", "outages")  # a lab of our own, beside one that somebody may be using
-LAB = [sys.executable, "-m", "lab"]
-ENVIRONMENT = {**os.environ, "VPC_OPENVPN_LAB": INSTANCE}
+INSTANCE = os.environ.get("OUTAGES_LAB", "outages")
 
 BEFORE = 0.5  # seconds before the fault that are looked at, too
 AT_LEAST, QUICK_AT_LEAST = 4.0, 2.0  # seconds after a fault, however little it seems to do
 SETTLING = 60.0  # seconds that everything gets to come back
 LINGER = 0.5  # seconds after that, in which the return may still lose something
 POLL = 0.1  # seconds
-
-
-class OutagesError(Exception):
-    """Why there are no results, in words for the person at the screen."""
 
 
 Progress = Callable[[str, str, int, Repetition], None]
@@ -61,15 +46,14 @@ def run(
     quick: bool,
     progress: Progress = lambda *_: None,
 ) -> Results:
-    """All of it; `progress` hears of each repetition. Raises OutagesError, and leaves no lab behind."""
-    _lab("down")
-    try:
-        _must("up", "--zones", str(len(ZONES)))
-        with Probes(sys.executable, [*LAB, "exec"], ENVIRONMENT, ROOT) as probes:
+    """All of it; `progress` hears of each repetition. Raises BenchError, and leaves no lab behind."""
+    with Lab(INSTANCE) as lab:
+        lab.must("up", "--zones", str(len(ZONES)))
+        with Probes(lab) as probes:
             outages = {}
             for strategy in strategies:
-                _deploy(strategy)
-                course = Course(probes, strategy, quick)
+                _deploy(lab, strategy)
+                course = Course(lab, probes, strategy, quick)
                 outages[strategy] = {
                     name: tuple(course.repetition(name, number, progress) for number in range(1, repetitions + 1))
                     for name in situations
@@ -81,15 +65,14 @@ def run(
             "interval": probe.INTERVAL,
             "late": probe.LATE,
         }
-        return Results(_environment(), settings, outages)
-    finally:
-        _lab("down")
+        return Results(lab.made_with(), settings, outages)
 
 
 class Course:
     """One strategy, which is deployed, and the probes."""
 
-    def __init__(self, probes: Probes, strategy: str, quick: bool) -> None:
+    def __init__(self, lab: Lab, probes: Probes, strategy: str, quick: bool) -> None:
+        self._lab = lab
         self._probes, self._strategy, self._quick = probes, strategy, quick
         # What works before a fault; and what comes back after it without anybody's help: `single` stays where it went.
         self._working = [each for each in DIRECTIONS if each not in NEVER[strategy]]
@@ -101,17 +84,17 @@ class Course:
         situation = SITUATIONS[name]
         self._make_ready()
         fault = time.monotonic()
-        _do(situation.fault)
+        self._do(situation.fault)
         repaired = None
         self._watch(fault, self._seconds(name, situation), self._awaited(name))
         if situation.repair:
             repaired = time.monotonic()
-            _do(situation.repair)
+            self._do(situation.repair)
         self._settle(fault if repaired is None else repaired, self._returning)
         time.sleep(LINGER)
         ended = time.monotonic()
         result = self._result(fault, repaired, ended)
-        _do(situation.restore)
+        self._do(situation.restore)
         progress(self._strategy, name, number, result)
         return result
 
@@ -135,18 +118,18 @@ class Course:
     def _make_ready(self) -> None:
         if self._strategy == SINGLE:
             if self._active_zone() != HIT:
-                _must("exec", "office", "--", "systemctl", "restart", SINGLE_UNIT)
+                self._lab.must("exec", "office", "--", "systemctl", "restart", SINGLE_UNIT)
         else:
             # It forgets how many outages it has seen; each makes it more careful to trust a nat again.
-            _must("exec", "office", "--", "systemctl", "restart", "vpc-openvpn-watch")
+            self._lab.must("exec", "office", "--", "systemctl", "restart", "vpc-openvpn-watch")
         self._probes.renew()
         self._settle(time.monotonic(), self._working)
         if self._strategy == SINGLE and self._active_zone() != HIT:
-            raise OutagesError(f"the tunnel should end in {HIT}, and is in {self._active_zone()}")
+            raise BenchError(f"the tunnel should end in {HIT}, and is in {self._active_zone()}")
 
     def _active_zone(self) -> str | None:
         """Where the tunnel of `single` ends: zone N's tunnel network is 10.200.N.0/29."""
-        answer = _lab("exec", "office", "--", "ip", "-4", "-o", "address", "show", "dev", SINGLE_INTERFACE)
+        answer = self._lab.run("exec", "office", "--", "ip", "-4", "-o", "address", "show", "dev", SINGLE_INTERFACE)
         for number, zone in enumerate(ZONES, 1):
             if f" 10.200.{number}." in answer.stdout:
                 return zone
@@ -164,15 +147,19 @@ class Course:
         deadline = time.monotonic() + SETTLING
         while (restless := self._probes.restless(directions, since)) or self._doubts():
             if time.monotonic() > deadline:
-                raise OutagesError(f"{self._strategy}: not everything came back: {restless or self._doubts()}")
+                raise BenchError(f"{self._strategy}: not everything came back: {restless or self._doubts()}")
             time.sleep(POLL)
 
     def _doubts(self) -> str:
         if self._strategy == SINGLE:
             return ""
-        answer = _lab("exec", "office", "--", "/usr/local/lib/vpc-openvpn/detour", "show")
+        answer = self._lab.run("exec", "office", "--", "/usr/local/lib/vpc-openvpn/detour", "show")
         all_trusted = answer.returncode == 0 and answer.stdout.count(": trusted\n") == len(ZONES)
         return "" if all_trusted else answer.stdout or answer.stderr
+
+    def _do(self, step: str) -> None:
+        if step:
+            self._lab.must(*shlex.split(step))
 
     def _result(self, fault: float, repaired: float | None, ended: float) -> Repetition:
         sent = {
@@ -193,49 +180,7 @@ def _cut(quick: bool) -> float:
     return QUICK_CUT_SECONDS if quick else CUT_SECONDS
 
 
-def _deploy(strategy: str) -> None:
-    site: dict[str, Any] = {**yaml.safe_load(_must("site")), **STRATEGIES[strategy]}
+def _deploy(lab: Lab, strategy: str) -> None:
+    site = {**lab.site(), **STRATEGIES[strategy]}
     site["office"]["public_address"] = "dynamic"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "site.yml")
-        path.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
-        _must("run", "--", "env", f"SITE={path}", "pyinfra", "-y", "inventory.py", "deploy.py")
-
-
-def _environment() -> dict[str, Any]:
-    """What the results depend on, besides the settings."""
-    git = ["git", "-C", str(ROOT)]
-    revision = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": revision.stdout.strip(),
-        "kernel": platform.release(),
-        "cpus": os.cpu_count(),
-        "openvpn": " ".join(_must("exec", "office", "--", "openvpn", "--version").split()[:2]),
-        "bird": _must("exec", "office", "--", "sh", "-c", "bird --version 2>&1").strip(),
-    }
-
-
-def _do(step: str) -> None:
-    if step:
-        _must(*shlex.split(step))
-
-
-def _must(*words: str) -> str:
-    answer = _lab(*words)
-    if answer.returncode != 0:
-        raise OutagesError(f"`python -m lab {shlex.join(words)}` failed:\n{answer.stdout}{answer.stderr}")
-    return answer.stdout
-
-
-def _lab(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LAB, *words],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    lab.deploy(site)

@@ -22,6 +22,7 @@ from statistics import median
 
 import pytest
 
+from lab.state import REPOSITORY
 from tests.scenarios.flows import LANS_LINE, PEERS, PORT, Arrivals, Background, changed, permitting, strays
 from tests.scenarios.harness import Host, World, lab
 
@@ -585,7 +586,7 @@ def test_any_nat_can_be_jumped_over(world: World, office: Host, tmp_path: Path) 
 
 # --- an internet that loses packets --------------------------------------------------------------------------------
 
-IMPAIR = f"{sys.executable} {Path(__file__).with_name('impair.py')}"
+IMPAIR = f"{sys.executable} {REPOSITORY / 'lab/impair.py'}"
 UP_SINCE = "birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep ' Up ' | sort"
 
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import document
 from bench.outages import losses, report
-from bench.outages.__main__ import CHART, DOCUMENT, FULL
+from bench.outages.__main__ import CHART, DOCUMENT, FULL, SECTION
 from bench.outages.expected import EXPECTED, check
 from bench.outages.losses import Gap, Kind, Loss, Probe, Repetition, Results, gaps, loss
 from bench.outages.probes import is_quiet
@@ -175,13 +176,6 @@ def test_zones_that_fare_alike_are_put_together() -> None:
     assert report.cell([repetition], TO_ZONE) == "a: until repaired + 2.0<br>b, c: 2.0 (2.0–2.2)"
 
 
-def test_the_table_goes_between_the_markers_and_nowhere_else() -> None:
-    first, last = report.MARKERS
-    assert report.insert(f"before\n{first}\nold\n{last}\nafter", "new") == f"before\n{first}\n\nnew\n{last}\nafter"
-    with pytest.raises(ValueError, match="lacks"):
-        report.insert(f"before\n{first}\nold", "new")
-
-
 def test_chart_and_table_tell_the_same() -> None:
     shown = results({"nat-killed": (outage(Gap(0.1, 0.63)),), "internet-cut": (outage(Gap(0.1, 22.0), repaired=20.0),)})
     labels = [element.text for element in ElementTree.fromstring(report.chart(shown)).iter() if element.text]
@@ -194,8 +188,8 @@ def test_chart_and_table_tell_the_same() -> None:
 
 
 def test_the_document_shows_the_results_that_are_kept() -> None:
-    kept, document = losses.load(FULL), DOCUMENT.read_text(encoding="utf-8")
-    assert report.insert(document, report.table(kept)) == document
+    kept, text = losses.load(FULL), DOCUMENT.read_text(encoding="utf-8")
+    assert document.insert(text, SECTION, report.table(kept)) == text
     assert CHART.read_text(encoding="utf-8") == report.chart(kept)
     assert not kept.settings["quick"]
     assert check(kept) == []
