@@ -55,6 +55,8 @@ REPOSITORY_PACKAGES = (
     "nftables",
     "openssl",
     "openvpn",
+    "python3",
+    "python3-apt",
     "python3-minimal",
     "rsync",
     "tcpdump",
