@@ -216,9 +216,9 @@ def assign(private: str, public: str) -> None:
         for route in '192.168.50.0/24 table 102' '192.168.50.0/24 table 202' 'default table 202'; do
             ip route replace $(echo $route | cut -d ' ' -f 1) via {private} $(echo $route | cut -d ' ' -f 2-)
         done
-        nft list table ip gateway | sed -e 's/10\\.0\\.2\\.1[0-9]/{private}/g' \\
-            -e 's/198\\.51\\.100\\.[23]2/{public}/g' > /tmp/mapping.$$
-        nft delete table ip gateway && nft -f /tmp/mapping.$$; status=$?; rm /tmp/mapping.$$; exit $status
+        {{ echo 'delete table ip gateway'; nft list table ip gateway; }} |
+            sed -e 's/10\\.0\\.2\\.1[0-9]/{private}/g' -e 's/198\\.51\\.100\\.[23]2/{public}/g' |
+            nft -f -  # at once, or the other zones' packets meet a gateway that has no addresses for them
     """
     )
     INTERNET.succeeds(f"ip route replace {public} via $(ip route show 198.51.100.21 | cut -d ' ' -f 3)")
