@@ -8,7 +8,7 @@ from pyinfra import logger
 
 from topology.plan import Ssh
 
-COMMAND_TIMEOUT = 600  # seconds; the longest is a wait of five minutes for another apt
+COMMAND_TIMEOUT = 900  # seconds; the longest is an installation that waits for two locks of apt, five minutes each
 
 
 def data(ssh: Ssh) -> dict[str, str | int | bool]:

@@ -1,11 +1,11 @@
 """Files that are wholly ours: what they should be, how that differs from what is there, and the commands that mend it.
 
 A file appears under its name complete, with its owner and mode, or not at all: it is written beside its place with
-umask 077 and moved there. Contents travel on standard input, never in an argument, and all in one command.
+umask 077 and moved there. Contents travel on standard input, never in an argument.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
 from shlex import quote
@@ -43,47 +43,67 @@ class Directory:
     mode: str = "755"
 
 
+@dataclass(slots=True)
+class Script:
+    """Shell commands that travel as one remote command: each runs if all before it succeeded.
+
+    Every remote command costs a far operator about three round trips. `contents` is what files among them take from
+    standard input, in order.
+    """
+
+    steps: list[str] = field(default_factory=list)
+    contents: str = ""
+
+    @property
+    def commands(self) -> list[StringCommand]:
+        """The remote command; none where there is nothing to do."""
+        if not self.steps:
+            return []
+        script = " && ".join(self.steps)
+        return [StringCommand(_PUT + script, _stdin=self.contents) if self.contents else StringCommand(script)]
+
+
 def sums(files: Sequence[File]) -> str:
     """What `sha256sum` prints for `files` on a host where they are as they should be."""
     return "".join(f"{file.sha256}  {file.path}\n" for file in files)
 
 
-def changes(
-    wanted: Sequence[File | Directory], owned: Sequence[str], found: Mapping[str, FileState]
-) -> list[StringCommand]:
-    """The command, none or one, that makes `wanted` so, in order, and removes what `found` holds beyond it.
+def changes(wanted: Sequence[File | Directory], owned: Sequence[str], found: Mapping[str, FileState]) -> Script:
+    """What makes `wanted` so, in order, and removes what `found` holds beyond it.
 
     `found` must cover the paths of `wanted` and the shell patterns `owned`, which match nothing but what is ours.
-    Every difference is announced before the list is returned: pyinfra runs an operation only up to its first command
+    Every difference is announced before this returns: pyinfra runs an operation only up to its first command
     when it plans, and a plan has to show them all.
     """
-    steps, contents = [], ""
+    script = Script()
     for item in wanted:
         have = found.get(item.path)
         if isinstance(item, Directory):
             if have is None or (have.kind, have.mode, have.user) != ("directory", item.mode, "root"):
                 announce(f"Will make directory {item.path} (mode {item.mode})")
-                steps.append(_make(item))
+                script.steps.append(_make(item))
         elif have is None or have.kind != "file" or have.sha256 != item.sha256:
             _announce_content(item, have)
-            steps.append(_put(item))
-            contents += item.text
+            script.steps.append(_put(item))
+            script.contents += item.text
         elif (have.mode, have.user, have.group) != (item.mode, "root", "root"):
             announce(f"Will set {item.path} from {have.user}:{have.group} {have.mode} to root:root {item.mode}")
-            steps.append(f"chown root:root {quote(item.path)} && chmod {item.mode} {quote(item.path)}")
+            script.steps.append(f"chown root:root {quote(item.path)} && chmod {item.mode} {quote(item.path)}")
 
     keep = {item.path for item in wanted}
     stale = sorted(path for path in found if path not in keep and _matches_any(path, owned))
     if stale:
         announce(f"Will remove {', '.join(stale)}")
-        steps.append(f"rm -rf -- {' '.join(map(quote, stale))}")
-    return [_command(steps, contents)] if steps else []
+        script.steps.append(f"rm -rf -- {' '.join(map(quote, stale))}")
+    return script
 
 
-def written(items: Sequence[File | Directory], then: str) -> StringCommand:
-    """The command that writes `items`, whatever is there, and goes on with the shell command `then`."""
-    steps = [_make(item) if isinstance(item, Directory) else _put(item) for item in items]
-    return _command([*steps, then], "".join(item.text for item in items if isinstance(item, File)))
+def written(items: Sequence[File | Directory]) -> Script:
+    """What writes `items`, whatever is there."""
+    return Script(
+        [_make(item) if isinstance(item, Directory) else _put(item) for item in items],
+        "".join(item.text for item in items if isinstance(item, File)),
+    )
 
 
 def announce(message: str, lines: Sequence[str] = ()) -> None:
@@ -121,13 +141,6 @@ def _make(directory: Directory) -> str:
 
 def _put(file: File) -> str:
     return f"put {quote(file.path)} {file.mode} {len(file.text.encode())}"
-
-
-def _command(steps: Sequence[str], contents: str) -> StringCommand:
-    script = " && ".join(steps)
-    if not contents:
-        return StringCommand(script)
-    return StringCommand(_PUT + script, _stdin=contents)
 
 
 # Takes its part of standard input, and nothing of the next one's. A connection that breaks ends the input early: what

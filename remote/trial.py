@@ -49,8 +49,11 @@ def tried(trial: Trial) -> FunctionCommand:
 
 
 def _complaint(trial: Trial, state: PyinfraState, host: Host) -> str:
+    change = written(trial.files)
+    change.steps.append(trial.begin)
+    [command] = change.commands
     try:
-        begun = _run(host.connector, host, written(trial.files, trial.begin), PATIENCE)
+        begun = _run(host.connector, host, command, PATIENCE)
     except (OSError, EOFError):  # a TimeoutError is one
         begun = ""  # the change may have cut this connection; a new one tells
     if begun:

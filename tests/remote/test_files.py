@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyinfra.api import Config, HiddenValue, Inventory, StringCommand
+from pyinfra.api import Config, HiddenValue, Inventory
 from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
@@ -35,13 +35,9 @@ def as_it_should_be(*items: File | Directory) -> dict[str, FileState]:
     }
 
 
-def paths(commands: list[StringCommand]) -> list[str]:
-    return [command.get_raw_value() for command in commands]
-
-
 def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
     wanted: list[File | Directory] = [Directory("/etc/x"), KEY]
-    assert changes(wanted, ["/etc/x/*"], as_it_should_be(*wanted)) == []
+    assert changes(wanted, ["/etc/x/*"], as_it_should_be(*wanted)).commands == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
     ],
 )
 def test_owner_and_mode_are_set_without_sending_the_content_again(there: FileState) -> None:
-    [command] = changes([KEY], [], {KEY.path: there})
+    [command] = changes([KEY], [], {KEY.path: there}).commands
     assert command.get_raw_value() == "chown root:root /etc/x/key && chmod 600 /etc/x/key"
     assert not command.connector_arguments
 
@@ -64,7 +60,7 @@ def test_owner_and_mode_are_set_without_sending_the_content_again(there: FileSta
 )
 def test_content_travels_on_standard_input_alone(there: FileState | None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG"):
-        [command] = changes([KEY], [], {KEY.path: there} if there else {})
+        [command] = changes([KEY], [], {KEY.path: there} if there else {}).commands
     assert command.connector_arguments["_stdin"] == f"{SECRET}\n"
     assert SECRET not in command.get_raw_value() + repr(command) + repr(KEY) + caplog.text
     assert "secret, not shown" in caplog.text
@@ -72,7 +68,9 @@ def test_content_travels_on_standard_input_alone(there: FileState | None, caplog
 
 def test_what_did_not_arrive_whole_is_not_put_in_place(tmp_path: Path) -> None:
     first, second = File(f"{tmp_path}/first", "1\nä\n"), File(f"{tmp_path}/second", "22\n", mode="600")
-    command = written([first, second], f"touch {tmp_path}/end")
+    change = written([first, second])
+    change.steps.append(f"touch {tmp_path}/end")
+    [command] = change.commands
     script = f"chown() {{ :; }}; {command.get_raw_value()}"
     whole = f"{first.text}{second.text}".encode()
     assert command.connector_arguments["_stdin"] == whole.decode()
@@ -88,11 +86,11 @@ def test_what_did_not_arrive_whole_is_not_put_in_place(tmp_path: Path) -> None:
 def test_what_matches_a_pattern_of_ours_and_should_not_be_there_goes() -> None:
     there = as_it_should_be(CONF, File("/etc/x/old", "x\n"), Directory("/etc/x/below"), File("/etc/x/below/y", "x\n"))
     there["/etc/other"] = FileState("file", "644", "root", "root", "0" * 64)
-    assert paths(changes([CONF], ["/etc/x/*"], there)) == ["rm -rf -- /etc/x/below /etc/x/old"]
+    assert changes([CONF], ["/etc/x/*"], there).steps == ["rm -rf -- /etc/x/below /etc/x/old"]
 
 
 def test_paths_are_quoted() -> None:
-    [command] = changes([File("/etc/x/it's $HOME", "x\n")], [], {})
+    [command] = changes([File("/etc/x/it's $HOME", "x\n")], [], {}).commands
     assert "$HOME'" in command.get_raw_value() and " /etc/x/it's" not in command.get_raw_value()
 
 
