@@ -19,4 +19,5 @@ forwarding.enable(plan)
 tunnels.configure(plan, store)
 routing.run(plan)
 tunnels.run(plan, store, zone_names())
-forward_path.prove(plan)
+if host.data.get("proof") != "no":  # rebuild.py sees to the office while a NAT is not there yet
+    forward_path.prove(plan)

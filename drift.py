@@ -36,12 +36,12 @@ def main() -> int:
     return PENDING if changes else MATCH
 
 
-def pending(limits: Sequence[str], *, quiet: bool = False) -> dict[str, list[str]] | None:
+def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool = False) -> dict[str, list[str]] | None:
     """The names of the operations that would change something, by host; None where that cannot be told.
 
     Unless it is to be `quiet`, the diff is shown, and what is wrong if something is: on standard error.
     """
-    options = [word for limit in limits for word in ("--limit", limit)]
+    options = [*options, *(word for limit in limits for word in ("--limit", limit))]
     plan = subprocess.run(
         [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "--dry", "--diff", "--json", *options],
         cwd=HERE,

@@ -34,7 +34,6 @@ from topology.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
 
 HERE = Path(__file__).parent
 DEPLOY, HOME = "deploy.py", "home.py"
-PROOF = "Packets cross every tunnel"  # fails while the NAT is dead, whatever the office has
 BOOT = 300  # seconds for a machine that still boots …
 GLANCE, RETRY = 3.0, 1.0  # … for one look whether it does, and until the next
 QUIET = 15.0  # seconds after which pyinfra's silence is explained
@@ -71,19 +70,26 @@ def rebuild(words: Sequence[str], expected_keys: Sequence[str], wait: float) -> 
     hosts = _chosen(words, plans)
     keys = _expected(expected_keys, hosts)
     Store.from_environment(site_path()).check(hosts)
-    stages, limits = Stages(), list(hosts)
+    stages = Stages()
     with ThreadPoolExecutor(1) as beside:
-        look = None if OFFICE in hosts else beside.submit(drift.pending, [OFFICE], quiet=True)
-        with stages.timed("ssh answers"):
-            shown = _wait_for_ssh(hosts, time.monotonic() + wait)
-        with stages.timed("host key accepted"):
-            for name, key in shown.items():
-                _judge(name, hosts[name], key, keys.get(name))
-        if look:
-            with stages.timed("office router looked at"):
-                limits += [OFFICE] if _office_needs_it(look.result()) else []
-    with stages.timed("deployed"):
-        _pyinfra(DEPLOY, "-y", limits=limits)
+        accepted: queue.Queue[bool] = queue.Queue()
+        office = None if OFFICE in hosts else beside.submit(_see_to_office, accepted)
+        try:
+            with stages.timed("ssh answers"):
+                shown = _wait_for_ssh(hosts, time.monotonic() + wait)
+            with stages.timed("host key accepted"):
+                for name, key in shown.items():
+                    _judge(name, hosts[name], key, keys.get(name))
+            accepted.put(True)
+            with stages.timed("deployed"):
+                _pyinfra(DEPLOY, "-y", limits=list(hosts))
+        finally:
+            accepted.put(False)
+            if office:
+                with stages.timed("office router seen to"):
+                    office_done = office.result()
+    if office and not office_done:
+        raise RebuildError("the office router could not be brought up to date; see above for the cause.")
     zones = _zones(plans if OFFICE in hosts else hosts)
     if plans[OFFICE].strategy == SINGLE:
         zones = []
@@ -225,22 +231,45 @@ def _wish(name: str) -> str:
 # --- what runs -----------------------------------------------------------------------------------------------
 
 
-def _office_needs_it(changes: dict[str, list[str]] | None) -> bool:
-    """Whether the office router is not as the site says, by a plan of it; says so."""
+def _see_to_office(accepted: "queue.Queue[bool]") -> bool:
+    """Look whether the office router is as the site says, and bring it up to date once the host keys are `accepted`.
+
+    Runs beside the deploy to the NATs, whose proof waits for the office. Whether packets cross is not asked here: that
+    is for the end, and most of the time they do not, as long as a NAT is dead. False where a deploy failed.
+    """
+    unproved = ("--data", "proof=no")
+    changes = drift.pending([OFFICE], unproved, quiet=True)
     if changes is None:
         print("The office router could not be looked at. If the site file has a new public address, deploy to it, too.")
-        return False
-    effects = [effect for effect in changes.get(OFFICE, []) if effect != PROOF]
-    if effects:
-        print(f"The office router is not as the site says ({'; '.join(effects)}): it is deployed to as well.")
-    else:
+        return True
+    if not changes:
         print("The office router needs no change.")
-    return bool(effects)
+        return True
+    if not accepted.get():
+        return True
+    print(f"The office router is not as the site says ({'; '.join(changes[OFFICE])}): it is deployed to as well.")
+    command = _command(DEPLOY, "-y", *unproved, limits=[OFFICE])
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=HERE,
+        env=drift.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(f"\n$ {shlex.join(command)}\n{run.stdout}")
+    return run.returncode == 0
+
+
+def _command(*words: str, limits: Sequence[str]) -> list[str]:
+    return ["pyinfra", "inventory.py", *words, *(word for limit in limits for word in ("--limit", limit))]
 
 
 def _pyinfra(*words: str, limits: Sequence[str]) -> None:
     """Run pyinfra, and say now and then that it still does."""
-    command = ["pyinfra", "inventory.py", *words, *(word for limit in limits for word in ("--limit", limit))]
+    command = _command(*words, limits=limits)
     print(f"\n$ {shlex.join(command)}")
     with subprocess.Popen(
         [sys.executable, "-m", *command],
