@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import cgroups, layout, namespaces, network, state
 from lab.layout import Host, Layout
 from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
-from lab.system import LabError, run, wait_until
+from lab.system import LabError, require_room, run, wait_until
 
 BOOT_SECONDS = 60
 
@@ -69,6 +69,7 @@ def remove_disk(host: Host) -> None:
 def power_on(hosts: Iterable[Host]) -> None:
     """Plug in and boot hosts that are off, all at once; returns when they serve."""
     hosts = list(hosts)
+    require_room(sum(host.real for host in hosts))
     network.plug_in(hosts)
     started = [(host, _start(host)) for host in hosts]
     for host, process in started:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shlex
 import shutil
 import subprocess
@@ -48,6 +50,33 @@ def require_tools() -> None:
         raise LabError(f"this machine lacks {', '.join(missing)}. Install with:\n  apt-get install {packages}")
     if not Path("/dev/net/tun").exists():
         raise LabError("this machine has no /dev/net/tun, which OpenVPN needs. Try:\n  modprobe tun")
+
+
+INOTIFY_OF_A_HOST = 7  # instances: systemd has five, D-Bus and systemd-logind one each
+
+
+def require_room(hosts: int) -> None:
+    """Raise LabError where this machine cannot boot so many hosts more. One that finds no room hangs."""
+    needed = hosts * INOTIFY_OF_A_HOST
+    free = _free_inotify_instances(needed)
+    if free < needed:
+        raise LabError(
+            f"to boot {hosts} hosts takes {needed} inotify instances, and this machine has {free} left. Stop another"
+            " lab with `python -m lab down`, or allow more:\n  sysctl -w fs.inotify.max_user_instances=1024"
+        )
+
+
+def _free_inotify_instances(most: int) -> int:
+    """How many the user may still make; `most` if it is so many or more. The kernel does not say: they are made."""
+    libc = ctypes.CDLL(None)
+    made: list[int] = []
+    try:
+        while len(made) < most and (file := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+            made.append(file)
+    finally:
+        for file in made:
+            os.close(file)
+    return len(made)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
