@@ -10,14 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scenarios.harness import Host, Site, World, lab
+from tests.scenarios.states import all_home
 
 ZONES = 3
-# After an outage a tunnel has to prove itself for a while before it is the way to its zone again. Without detours there
-# is nothing that could be away.
-ALL_HOME = """
-cd /usr/local/lib/vpc-openvpn
-[ ! -e detour ] || [ -z "$(./detour show | grep -v ': trusted$')" ]
-"""
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +50,7 @@ def world(booted: World) -> Iterator[World]:
     after it, by a deploy that must succeed.
     """
     booted.use(booted.baseline)
-    Host("office").eventually(ALL_HOME, 60)
+    all_home()
     yield booted
     booted.use(booted.baseline)
     lab("heal")

@@ -31,6 +31,22 @@ systemctl list-units --all --no-legend 'vpc-openvpn-undo*'; ls run/vpc-openvpn/t
 """
 
 
+# After an outage a tunnel has to prove itself for a while, and BFD has to come up, before it is the way to its zone again.
+# Without detours there is nothing that could be away.
+ALL_HOME = """
+[ -e /usr/local/lib/vpc-openvpn/detour ] || exit 0
+[ -z "$(/usr/local/lib/vpc-openvpn/detour show | grep -v ': trusted$')" ] || exit
+for zone in 1 2 3; do
+    ip -4 route show table 8600 10.0.2$zone.0/24 | grep -q "via 10.200.$zone.1 " || exit
+done
+"""
+
+
+def all_home() -> None:
+    """Every zone is reached by its own tunnel."""
+    Host("office").eventually(ALL_HOME, PROOF)
+
+
 def managed(host: Host) -> str:
     """All that the cookbook manages there: files with their contents, units, packages, and what the kernel holds."""
     return host.answers(MANAGED).output + kernel_state(host)
