@@ -46,17 +46,20 @@ class Lab:
         return answer.stdout
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """The command as it ended."""
-        return subprocess.run(
-            [*COMMAND, *words],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        """The command as it ended. Raises BenchError where it does not, in time."""
+        try:
+            return subprocess.run(
+                [*COMMAND, *words],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"`python -m lab {shlex.join(words)}` goes on for more than {PATIENCE:g} s") from error
 
     def start(self, *words: str, stdin: Stream = subprocess.DEVNULL, stdout: Stream = None) -> subprocess.Popen[str]:
         """The command as it runs. Ctrl-C is the benchmark's to handle, not the command's."""
