@@ -65,11 +65,12 @@ PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL PIP
   CUSTOM_COMPILE_COMMAND='make requirements' $(VENV)/pip-tools/bin/pip-compile --quiet --generate-hashes \
   --strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-requirements: $(STAMP) ## pin requirements*.in in requirements*.txt; UPGRADE=1 takes newer versions
+requirements: $(STAMP) ## pin each requirements*.in in its requirements*.txt; UPGRADE=1 takes newer versions
 	$(RUN)/python -m venv $(VENV)/pip-tools
 	$(VENV)/pip-tools/bin/pip install --quiet pip-tools==7.6.2
 	$(PIP_COMPILE) --output-file=requirements.txt requirements.in
 	$(PIP_COMPILE) --output-file=requirements-dev.txt requirements-dev.in
+	$(PIP_COMPILE) --output-file=bench/deploys/requirements.txt bench/deploys/requirements.in
 
 clean: ## remove .venv and the tools' caches; the lab has `python -m lab down`
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
