@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 END = "<!-- /generated -->"
@@ -14,12 +15,16 @@ def marker(name: str) -> str:
 
 
 def insert(document: str, name: str, text: str) -> str:
-    """`document` with `text` as its generated section `name`. Raises ValueError where the section is missing."""
+    """`document` with `text` as its generated section `name`, indented as that is.
+
+    Raises ValueError where the section is missing.
+    """
     before, begin, rest = document.partition(marker(name))
     _, end, after = rest.partition(END)
     if not end:
         raise ValueError(f"the document lacks {marker(name)} or {END} after it")
-    return f"{before}{begin}\n\n{text}\n{end}{after}"
+    space = before.rpartition("\n")[2]
+    return f"{before}{begin}\n\n{indent(text, space)}\n{space}{end}{after}"
 
 
 def publish(path: Path, name: str, text: str) -> None:
