@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages test-sweep planned requirements clean packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep planned requirements clean packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,9 @@ demo: root setup ## an office, a VPC and its tunnels on this machine; root
 
 outages: root setup ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
+
+bench: root setup ## what a deploy and a rebuild cost, beside a script by hand and Ansible (QUICK=1: once, in 6 minutes); root
+	$(RUN)/python -m bench.deploys $(if $(QUICK),--quick)
 
 # Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
 # comes to a line that it would have to run. Lines that begin with + it runs even then.
