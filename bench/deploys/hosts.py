@@ -16,7 +16,7 @@ POLL = 0.1  # seconds
 # A cloud's image has Python, and lists of packages that are too old to install from. python3-apt is Ansible's.
 _LIKE_A_CLOUDS = """
 apt-get -qq update
-apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends python3 python3-apt >/dev/null 2>&1
+apt-get -qq install --yes --no-install-recommends python3 python3-apt
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 touch -d '2 days ago' /var/lib/apt/lists

@@ -54,7 +54,10 @@ class Workstation:
                     if time.monotonic() > deadline or process.poll() is not None:
                         raise BenchError("the operator's line could not be made longer")
                     time.sleep(0.05)
-                yield self._round_trip(address)
+                round_trip = self._round_trip(address)
+                if round_trip < FAR / 1000:
+                    raise BenchError(f"a round trip should take {FAR} ms, and takes {round_trip * 1000:.1f}")
+                yield round_trip
             finally:
                 process.kill()
 
