@@ -7,7 +7,8 @@ material     what the cookbook leaves on the hosts: the others' input, and what 
 stopwatch    the program at the operator's workstation that times a command
 probe        the program on the desk that sees by which nat a zone is reached
 connect      a deploy file that does nothing but connect
-sites        the lab as the sections need it: blank hosts, a far operator, everything trusted
+hosts        the office router and the nats: blank, compared, counted, trusted
+workstation  the operator's workstation: what is typed there, near or far
 sections     what is measured, in which order: → Results
 results      pure: measures, and how they are kept
 goals        pure: what the measures must be: Results → verdicts

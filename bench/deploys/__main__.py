@@ -8,13 +8,12 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from bench import document
-from bench.deploys import goals, report, results
+from bench.deploys import goals, report, results, sections
 from bench.deploys.results import Results
-from bench.deploys.sections import GROW, QUICK, REPETITIONS, SECTIONS, run
+from bench.deploys.sections import GROWTH, SECTIONS, Extent, run
 from bench.lab import BenchError
 
 HERE = Path(__file__).parent
@@ -22,7 +21,7 @@ FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"
 DOCS = HERE.parents[1] / "docs"
 DOCUMENT, CHART, RUNBOOK = DOCS / "performance.md", DOCS / "performance.svg", DOCS / "rebuild-a-nat.md"
 SECTION, RUNBOOK_SECTION = "deploys", "rebuild"
-NAMES = (*SECTIONS, GROW)
+NAMES = (*SECTIONS, GROWTH)
 
 
 def main() -> int:
@@ -38,7 +37,7 @@ def main() -> int:
         print(f"{minutes:2}:{seconds:02} {measure} | {what} | {figure:.4g}", flush=True)
 
     try:
-        found = run(arguments.section or NAMES, _repetitions(arguments), show)
+        found = run(arguments.section or NAMES, _extent(arguments), show)
     except BenchError as error:
         print(f"deploys: {error}", file=sys.stderr)
         return 1
@@ -66,12 +65,9 @@ def publish(found: Results) -> None:
     print(f"written: {DOCUMENT}, {RUNBOOK}, {CHART}")
 
 
-def _repetitions(arguments: argparse.Namespace) -> Mapping[str, Mapping[str, int]]:
-    if arguments.quick:
-        return QUICK
-    if arguments.repetitions:
-        return {measure: dict.fromkeys(each, arguments.repetitions) for measure, each in REPETITIONS.items()}
-    return REPETITIONS
+def _extent(arguments: argparse.Namespace) -> Extent:
+    extent = sections.QUICK if arguments.quick else sections.FULL
+    return extent.repeated(arguments.repetitions) if arguments.repetitions else extent
 
 
 def _parser() -> argparse.ArgumentParser:

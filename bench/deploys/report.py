@@ -103,7 +103,7 @@ def _origin(results: Results) -> str:
         if measure in SECONDS or measure == GROWTH_UNCHANGED
         for figures in of.values()
     ]
-    runs = f"Medians (least–most) of {min(counts)} to {max(counts)} runs. " if counts else ""
+    runs = f"Medians (least–most) of up to {max(counts)} runs. " if counts else ""
     used = f"pyinfra {results.environment['pyinfra']}, ansible-core {results.environment['ansible']}"
     return f"{runs}{origin(results.environment)} With {used}."
 

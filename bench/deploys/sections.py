@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,31 +38,45 @@ from bench.lab import BenchError, Lab
 
 INSTANCE = os.environ.get("DEPLOYS_LAB", "benchdeploys")
 ZONES = 4
-GROWTH, QUICK_GROWTH = (1, 4, 8, 16), (1, 4)  # zones
 
 PROBE = Path(__file__).with_name("probe.py")
 HOMECOMING = 90.0  # seconds that traffic gets, after a rebuild, to come home
 POLL = 0.1  # seconds
 
-# How often each is measured; a rebuild takes half a minute with all that belongs to it, and Ansible its time.
-REPETITIONS: Mapping[str, Mapping[str, int]] = {
-    REBUILD: {COOKBOOK: 5, FLOOR: 5, ANSIBLE: 3},
-    UNCHANGED: {COOKBOOK: 5, FLOOR: 5, ANSIBLE: 3},
-    FIRST: {COOKBOOK: 3, FLOOR: 3, ANSIBLE: 3},
-    GROWTH_UNCHANGED: {COOKBOOK: 3},
-    FAR_UNCHANGED: {COOKBOOK: 3, FLOOR: 3, ANSIBLE: 2},
-    FAR_REBUILD: {COOKBOOK: 2, FLOOR: 2, ANSIBLE: 1},
-}
-QUICK: Mapping[str, Mapping[str, int]] = {
-    **{measure: dict.fromkeys(each, 1) for measure, each in REPETITIONS.items()},
-    FAR_UNCHANGED: {COOKBOOK: 1},
-    FAR_REBUILD: {},
-}
-
+Repetitions = Mapping[str, Mapping[str, int]]  # by measure and contender
 Progress = Callable[[str, str, float], None]
 
 
-def run(sections: Sequence[str], repetitions: Mapping[str, Mapping[str, int]], progress: Progress) -> Results:
+@dataclass(frozen=True)
+class Extent:
+    """How often each is measured, and the numbers of zones that a site grows to."""
+
+    repetitions: Repetitions
+    growth: Sequence[int]
+
+    def repeated(self, number: int) -> "Extent":
+        """The same, with so many repetitions of everything."""
+        return replace(
+            self, repetitions={measure: dict.fromkeys(each, number) for measure, each in self.repetitions.items()}
+        )
+
+
+# Fewer of what takes minutes.
+FULL = Extent(
+    {
+        REBUILD: {COOKBOOK: 5, FLOOR: 5, ANSIBLE: 3},
+        UNCHANGED: {COOKBOOK: 5, FLOOR: 5, ANSIBLE: 3},
+        FIRST: {COOKBOOK: 3, FLOOR: 3, ANSIBLE: 3},
+        FAR_UNCHANGED: {COOKBOOK: 3, FLOOR: 3, ANSIBLE: 2},
+        FAR_REBUILD: {COOKBOOK: 2, FLOOR: 2, ANSIBLE: 1},
+        GROWTH_UNCHANGED: {COOKBOOK: 3},
+    },
+    growth=(1, 4, 8, 16),
+)
+QUICK = Extent({**FULL.repetitions, FAR_UNCHANGED: {COOKBOOK: 1}, FAR_REBUILD: {}}, growth=(1, 4)).repeated(1)
+
+
+def run(sections: Sequence[str], extent: Extent, progress: Progress) -> Results:
     """All of it; `progress` hears of each figure. Raises BenchError, and leaves no lab behind."""
     measures: dict[str, dict[str, list[float]]] = {}
 
@@ -70,33 +85,31 @@ def run(sections: Sequence[str], repetitions: Mapping[str, Mapping[str, int]], p
         progress(measure, what, figure)
 
     environment: dict[str, Any] = {}
-    zones = QUICK_GROWTH if repetitions is QUICK else GROWTH
-    if GROW in sections:
-        _see_that_there_is_room(max(zones))
+    if GROWTH in sections:
+        _see_that_there_is_room(max(extent.growth))
     contenders.install_ansible()
     with tempfile.TemporaryDirectory() as folder:  # only its owner may enter
-        if chosen := [section for section in sections if section != GROW]:
+        if chosen := [section for section in sections if section != GROWTH]:
             with Lab(INSTANCE) as lab:
                 lab.must("up", "--zones", str(ZONES))
-                course = Course(lab, Path(folder), repetitions, record)
+                course = Course(lab, Path(folder), extent.repetitions, record)
                 environment = lab.made_with()
                 for section in chosen:
                     SECTIONS[section](course)
-        if GROW in sections:
-            for number in zones:
-                _see_that_there_is_room(number)
-                with Lab(INSTANCE) as lab:
-                    lab.must("up", "--zones", str(number))
-                    _grow(Workstation(lab, Path(folder)), str(number), repetitions[GROWTH_UNCHANGED][COOKBOOK], record)
-                    environment = environment or lab.made_with()
+        for zones in extent.growth if GROWTH in sections else ():
+            _see_that_there_is_room(zones)
+            with Lab(INSTANCE) as lab:
+                lab.must("up", "--zones", str(zones))
+                _grow(Workstation(lab, Path(folder)), str(zones), extent.repetitions, record)
+                environment = environment or lab.made_with()
     environment |= {"pyinfra": version("pyinfra"), "ansible": contenders.ansible_version()}
-    return Results(environment, {"repetitions": repetitions}, measures)
+    return Results(environment, asdict(extent), measures)
 
 
 class Course:
     """The lab, in which the site is deployed, and the contenders."""
 
-    def __init__(self, lab: Lab, folder: Path, repetitions: Mapping[str, Mapping[str, int]], record: Progress) -> None:
+    def __init__(self, lab: Lab, folder: Path, repetitions: Repetitions, record: Progress) -> None:
         self._lab, self._folder, self._repetitions, self._record = lab, folder, repetitions, record
         self._hosts = Hosts(lab)
         self._workstation = Workstation(lab, folder)
@@ -195,7 +208,7 @@ class Course:
         return home - run.began, run
 
 
-GROW = "growth"
+GROWTH = "growth"
 SECTIONS: Mapping[str, Callable[[Course], None]] = {
     "rebuild": Course.rebuild,
     "unchanged": Course.unchanged,
@@ -205,11 +218,11 @@ SECTIONS: Mapping[str, Callable[[Course], None]] = {
 }
 
 
-def _grow(workstation: Workstation, zones: str, repetitions: int, record: Progress) -> None:
+def _grow(workstation: Workstation, zones: str, repetitions: Repetitions, record: Progress) -> None:
     """A site with so many zones, deployed for the first time and again."""
     deploy = contenders.cookbook().deploy
     record(GROWTH_FIRST, zones, workstation.run(deploy).seconds)
-    for _ in range(repetitions):
+    for _ in range(repetitions[GROWTH_UNCHANGED][COOKBOOK]):
         record(GROWTH_UNCHANGED, zones, workstation.run(deploy).seconds)
 
 
