@@ -226,7 +226,7 @@ def _grow(workstation: Workstation, zones: str, repetitions: Repetitions, record
         record(GROWTH_UNCHANGED, zones, workstation.run(deploy).seconds)
 
 
-WATCHERS = 7  # inotify instances of a host, of which a user has so many only
+WATCHERS = 6  # inotify instances that a host takes, of which a user has so many only
 
 
 def _see_that_there_is_room(zones: int) -> None:
