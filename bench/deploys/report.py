@@ -86,7 +86,7 @@ def _commands(results: Results) -> list[str]:
 def _growth(results: Results) -> list[str]:
     rows = [
         _row(zones, spread(first), spread(results.figures(GROWTH_UNCHANGED, zones)))
-        for zones, first in results.measures.get(GROWTH_FIRST, {}).items()
+        for zones, first in sorted(results.measures.get(GROWTH_FIRST, {}).items(), key=lambda each: int(each[0]))
     ]
     head = _row("zones (cookbook, seconds)", SECONDS[FIRST], SECONDS[UNCHANGED])
     return [head, "|---|---|---|", *rows] if rows else []

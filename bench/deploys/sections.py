@@ -85,10 +85,15 @@ def run(sections: Sequence[str], extent: Extent, progress: Progress) -> Results:
         progress(measure, what, figure)
 
     environment: dict[str, Any] = {}
-    if GROWTH in sections:
-        _see_that_there_is_room(max(extent.growth))
     contenders.install_ansible()
     with tempfile.TemporaryDirectory() as folder:  # only its owner may enter
+        # The largest lab first: if another has taken the room for it meanwhile, little is lost.
+        for zones in sorted(extent.growth, reverse=True) if GROWTH in sections else ():
+            _see_that_there_is_room(zones)
+            with Lab(INSTANCE) as lab:
+                lab.must("up", "--zones", str(zones))
+                _grow(Workstation(lab, Path(folder)), str(zones), extent.repetitions, record)
+                environment = lab.made_with()
         if chosen := [section for section in sections if section != GROWTH]:
             with Lab(INSTANCE) as lab:
                 lab.must("up", "--zones", str(ZONES))
@@ -96,12 +101,6 @@ def run(sections: Sequence[str], extent: Extent, progress: Progress) -> Results:
                 environment = lab.made_with()
                 for section in chosen:
                     SECTIONS[section](course)
-        for zones in extent.growth if GROWTH in sections else ():
-            _see_that_there_is_room(zones)
-            with Lab(INSTANCE) as lab:
-                lab.must("up", "--zones", str(zones))
-                _grow(Workstation(lab, Path(folder)), str(zones), extent.repetitions, record)
-                environment = environment or lab.made_with()
     environment |= {"pyinfra": version("pyinfra"), "ansible": contenders.ansible_version()}
     return Results(environment, asdict(extent), measures)
 
