@@ -55,7 +55,7 @@ ALL = measured(
         COMMANDS: {COOKBOOK: [9, 8, 10], FLOOR: [1, 1, 1]},
         FAR_AWAY: {"office": [0.1004]},
         FAR_UNCHANGED: {COOKBOOK: [7.0]},
-        GROWTH_FIRST: {"1": [6.0], "16": [20.0]},
+        GROWTH_FIRST: {"16": [20.0], "1": [6.0]},
         GROWTH_UNCHANGED: {"1": [1.0], "16": [2.8]},
     }
 )
@@ -200,7 +200,7 @@ def test_tables_tell_what_was_measured() -> None:
     assert "| cookbook | 8.0 (7.0–9.0) | 2.0 (1.5–2.5) | 7.0 |" in tables
     assert "| Ansible | 40 | 25 | – |" in tables
     assert "| cookbook | 9 | 10 |" in tables
-    assert "| 16 | 20 | 2.8 |" in tables
+    assert "| 1 | 6.0 | 1.0 |\n| 16 | 20 | 2.8 |" in tables
     assert "a round trip of 100 ms" in tables
     assert "Medians (least–most) of up to 3 runs. Measured on 2026-01-02" in tables
 
