@@ -87,9 +87,8 @@ def run(sections: Sequence[str], extent: Extent, progress: Progress) -> Results:
     environment: dict[str, Any] = {}
     contenders.install_ansible()
     with tempfile.TemporaryDirectory() as folder:  # only its owner may enter
-        # The largest lab first: if another has taken the room for it meanwhile, little is lost.
+        # The largest lab first: if other labs leave no room for it, that is known at once.
         for zones in sorted(extent.growth, reverse=True) if GROWTH in sections else ():
-            _see_that_there_is_room(zones)
             with Lab(INSTANCE) as lab:
                 lab.must("up", "--zones", str(zones))
                 _grow(Workstation(lab, Path(folder)), str(zones), extent.repetitions, record)
@@ -223,20 +222,6 @@ def _grow(workstation: Workstation, zones: str, repetitions: Repetitions, record
     record(GROWTH_FIRST, zones, workstation.run(deploy).seconds)
     for _ in range(repetitions[GROWTH_UNCHANGED][COOKBOOK]):
         record(GROWTH_UNCHANGED, zones, workstation.run(deploy).seconds)
-
-
-WATCHERS = 6  # inotify instances that a host takes, of which a user has so many only
-
-
-def _see_that_there_is_room(zones: int) -> None:
-    """Raises BenchError where other labs leave none for one with so many zones."""
-    most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="utf-8")) // WATCHERS
-    others = [path for path in Path("/run/netns").glob("vpclab*") if re.search("-office$|-nat-", path.name)]
-    if zones + 1 + len(others) > most:
-        raise BenchError(
-            f"a lab of {zones} zones boots {zones + 1} hosts, and this machine has room for {most}"
-            f" (fs.inotify.max_user_instances), of which other labs have {len(others)}: stop those first"
-        )
 
 
 def homecoming(hops: str, address: str, since: float) -> float | None:
