@@ -31,8 +31,8 @@ systemctl list-units --all --no-legend 'vpc-openvpn-undo*'; ls run/vpc-openvpn/t
 """
 
 
-# After an outage a tunnel has to prove itself for a while, and BFD has to come up, before it is the way to its zone again.
-# Without detours there is nothing that could be away.
+# After an outage a tunnel has to prove itself for a while, and BFD has to come up, before it is the way to its zone
+# again. Without detours there is nothing that could be away.
 ALL_HOME = """
 [ -e /usr/local/lib/vpc-openvpn/detour ] || exit 0
 [ -z "$(/usr/local/lib/vpc-openvpn/detour show | grep -v ': trusted$')" ] || exit
