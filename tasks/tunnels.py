@@ -16,6 +16,7 @@ from topology.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficeP
 NAT_UNIT = "openvpn-server@office.service"
 NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved what is new
 DROP_IN = "vpc-openvpn.conf"
+BUFFERS = 1 << 20  # bytes of a tunnel's socket, each way
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def _office_end(plan: OfficePlan, connection: Connection, store: Store) -> End:
         keys={tunnel.zone: paths.tls_crypt(tunnel.zone) for tunnel in connection.tunnels},
         peer_fingerprints=[store.fingerprint(tunnel.nat_host) for tunnel in connection.tunnels],
         up_script=paths.TUNNEL_UP,
+        buffers=BUFFERS,
     )
     configuration = (
         File(f"/etc/openvpn/client/{connection.name}.conf", text),
@@ -64,6 +66,7 @@ def _nat_end(plan: NatPlan, store: Store) -> End:
         tls_crypt=paths.tls_crypt(plan.zone),
         peer_fingerprint=store.fingerprint(OFFICE),
         client_config_dir=paths.CLIENTS,
+        buffers=BUFFERS,
     )
     configuration = (
         File("/etc/openvpn/server/office.conf", text),
@@ -101,6 +104,7 @@ def _end(
             started=started,
             leave=leave,
             server=isinstance(plan, NatPlan),
+            buffers=BUFFERS,
         ),
     )
     return End(unit, configuration, drop_in, Service(unit, read, record, drop_in.path))
