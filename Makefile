@@ -43,8 +43,9 @@ demo: root setup ## an office, a VPC and its tunnels on this machine; root
 outages: root setup ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
-bench: root setup ## what a deploy and a rebuild cost, beside a script by hand and Ansible (QUICK=1: once, in 6 minutes); root
+bench: root setup ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
 	$(RUN)/python -m bench.deploys $(if $(QUICK),--quick)
+	$(RUN)/python -m bench.throughput $(if $(QUICK),--quick)
 
 # Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
 # comes to a line that it would have to run. Lines that begin with + it runs even then.

@@ -34,9 +34,10 @@ def publish(path: Path, name: str, text: str) -> None:
 
 def origin(environment: Mapping[str, Any]) -> str:
     """Where and when results were measured, of Lab.made_with()."""
+    programs = [environment[name] for name in ("openvpn", "bird") if environment[name]]
     return (
         f"Measured on {environment['date'][:10]}, at revision {environment['revision']}, with {environment['cpus']} "
-        f"CPUs, Linux {environment['kernel']}, {environment['openvpn']}, {environment['bird']}."
+        f"CPUs, Linux {environment['kernel']}, {', '.join(programs)}."
     )
 
 

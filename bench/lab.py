@@ -94,7 +94,9 @@ class Lab:
             "kernel": platform.release(),
             "cpus": os.cpu_count(),
             "openvpn": " ".join(self.must("exec", "office", "--", "openvpn", "--version").split()[:2]),
-            "bird": self.must("exec", "office", "--", "sh", "-c", "bird --version 2>&1").strip(),
+            "bird": self.must(
+                "exec", "office", "--", "sh", "-c", "! command -v bird >&2 || bird --version 2>&1"
+            ).strip(),
         }
 
 
