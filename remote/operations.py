@@ -361,8 +361,8 @@ def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:
         again = "reload" if service.reload else "restart"
         announce(f"Will {again if unit.active else 'start'} {service.unit}")
         steps.append(_restart(service))
-    elif unread:
-        steps.append("systemctl daemon-reload")
+    elif steps or unread:
+        steps.append("systemctl daemon-reload")  # or it goes on saying that the unit is not enabled
     return steps
 
 
