@@ -72,5 +72,5 @@ def test_it_is_the_enabled_units_that_bring_packets_back(world: World, desk: Hos
         nat.succeeds(f"systemctl disable {FIREWALL} openvpn-server@office")
         nat.power_cycle()
         all_fall_silent([to_zone, to_internet])
-        assert world.deploy("--limit", "nat-us-east-1a").pending["nat-us-east-1a"]
+        assert world.deploy("--limit", "nat-us-east-1a").changed["nat-us-east-1a"]
         all_recover([to_zone, to_internet])
