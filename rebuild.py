@@ -20,24 +20,20 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import paramiko
 
 import drift
 from credentials.errors import CredentialsError
 from credentials.store import Store
-from remote import host_keys
+from remote import ahead
 from topology.load import SiteError, load, site_path
 from topology.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
 
 HERE = Path(__file__).parent
 DEPLOY, HOME = "deploy.py", "home.py"
-BOOT = 300  # seconds for a machine that still boots …
-GLANCE, RETRY = 3.0, 1.0  # … for one look whether it does, and until the next
+BOOT = 300  # seconds for a machine that still boots
 QUIET = 15.0  # seconds after which pyinfra's silence is explained
-CONSOLE = "the machine's console output (EC2: Actions → Monitor and troubleshoot → Get system log)"
 
 
 class RebuildError(Exception):
@@ -71,20 +67,23 @@ def rebuild(words: Sequence[str], expected_keys: Sequence[str], wait: float) -> 
     keys = _expected(expected_keys, hosts)
     Store.from_environment(site_path()).check(hosts)
     stages = Stages()
-    with ThreadPoolExecutor(1) as beside:
-        accepted: queue.Queue[bool] = queue.Queue()
-        office = None if OFFICE in hosts else beside.submit(_see_to_office, accepted)
+    with _pyinfra(DEPLOY, "-y", limits=list(hosts)) as deploy, ThreadPoolExecutor(1) as beside:
+        # Imported here, as that takes as long as pyinfra takes to start; so they do it side by side.
+        from remote.acceptance import AcceptanceError, judge, wait_for_ssh
+
         try:
             with stages.timed("ssh answers"):
-                shown = _wait_for_ssh(hosts, time.monotonic() + wait)
+                shown = wait_for_ssh(hosts, time.monotonic() + wait)
             with stages.timed("host key accepted"):
                 for name, key in shown.items():
-                    _judge(name, hosts[name], key, keys.get(name))
-            accepted.put(True)
+                    judge(name, hosts[name], key, keys.get(name))
+        except AcceptanceError as error:
+            raise RebuildError(str(error)) from None
+        office = None if OFFICE in hosts else beside.submit(_see_to_office)
+        try:
             with stages.timed("deployed"):
-                _pyinfra(DEPLOY, "-y", limits=list(hosts))
+                deploy.go()
         finally:
-            accepted.put(False)
             if office:
                 with stages.timed("office router seen to"):
                     office_done = office.result()
@@ -94,8 +93,9 @@ def rebuild(words: Sequence[str], expected_keys: Sequence[str], wait: float) -> 
     if plans[OFFICE].strategy == SINGLE:
         zones = []
     if zones:
-        with stages.timed("traffic home"):
-            _pyinfra(HOME, "-y", "--data", f"zones={','.join(zones)}", limits=[OFFICE])
+        where = f"zones={','.join(zones)}"
+        with stages.timed("traffic home"), _pyinfra(HOME, "-y", "--data", where, limits=[OFFICE]) as home:
+            home.go()
     print(f"\n{stages.table()}\n\n{_verdict(list(hosts), zones)}")
 
 
@@ -147,7 +147,7 @@ def _expected(words: Sequence[str], hosts: Mapping[str, HostPlan]) -> dict[str, 
     for word in words:
         name, _, fingerprint = word.rpartition("=") if not word.startswith("SHA256:") else ("", "", word)
         if not fingerprint.startswith("SHA256:"):
-            raise RebuildError(f"{word} is no fingerprint of a host key. Write it as {CONSOLE} has it: SHA256:…")
+            raise RebuildError(f"{word} is no fingerprint of a host key. Write it as its console shows it: SHA256:…")
         if not name and len(hosts) != 1:
             raise RebuildError(f"which host's key is {word}? Write: {next(iter(hosts))}={word}")
         if name and name not in hosts:
@@ -156,86 +156,14 @@ def _expected(words: Sequence[str], hosts: Mapping[str, HostPlan]) -> dict[str, 
     return expected
 
 
-# --- ssh ---------------------------------------------------------------------------------------------------------
-
-
-def _wait_for_ssh(hosts: Mapping[str, HostPlan], deadline: float) -> dict[str, paramiko.PKey]:
-    """The key that each host shows, once it shows one."""
-    shown: dict[str, paramiko.PKey] = {}
-    said, began = 0.0, time.monotonic()
-    while missing := [name for name in hosts if name not in shown]:
-        causes = []
-        for name in missing:
-            try:
-                shown[name] = next(host_keys.shown(hosts[name].ssh, GLANCE))
-                print(f"{name} answers ssh at {hosts[name].ssh.host}.")
-            except (OSError, EOFError, paramiko.SSHException, StopIteration) as error:
-                causes.append(f"{name} ({hosts[name].ssh.host}): {str(error) or type(error).__name__}")
-        now = time.monotonic()
-        if causes and now > deadline:
-            raise RebuildError(
-                f"no ssh after {now - began:.0f} s: {'; '.join(causes)}. Does the machine run, has it the address that"
-                " the site file gives it, and does its security group admit you?"
-            )
-        if causes and now - said > 5:
-            said = now
-            print(f"waiting for ssh, {now - began:.0f} s of {deadline - began:.0f}: {'; '.join(causes)}")
-        if causes:
-            time.sleep(RETRY)
-    return shown
-
-
-def _judge(name: str, host: HostPlan, key: paramiko.PKey, expected: str | None) -> None:
-    """Accept the key that a host shows, or raise."""
-    known = host_keys.known(host.ssh)
-    if expected:
-        key = _of_fingerprint(name, host, expected)
-        print(f"{name} has the expected host key: {host_keys.describe(key)}")
-    elif key in known:
-        print(f"{name} has the host key that it always had.")
-        return
-    else:
-        _ask(name, host, key, new=not known)
-    if [key] != known:
-        host_keys.accept(host.ssh, key)
-
-
-def _of_fingerprint(name: str, host: HostPlan, expected: str) -> paramiko.PKey:
-    others = []
-    for key in host_keys.shown(host.ssh):
-        if key.fingerprint == expected:
-            return key
-        others.append(host_keys.describe(key))
-    raise RebuildError(
-        f"{name} does not have the host key {expected}. At {host.ssh.host} it shows: {'; '.join(others)}. Either that"
-        " is another machine (the old one?), or the fingerprint is not this one's. Nothing was accepted."
-    )
-
-
-def _ask(name: str, host: HostPlan, key: paramiko.PKey, *, new: bool) -> None:
-    which = "a host key, and none is known" if new else "another host key than before"
-    print(f"\n{name} ({host.ssh.host}) shows {which}:\n\n    {host_keys.describe(key)}\n\nCompare it with {CONSOLE}.")
-    if not sys.stdin.isatty():
-        raise RebuildError(
-            f"the host key of {name} is not accepted. If it is the one on the console, type:\n"
-            f"    make rebuild {_wish(name)} HOST_KEY={key.fingerprint}"
-        )
-    if input("Is it the same? Type yes to accept it: ").strip().lower() != "yes":
-        raise RebuildError(f"the host key of {name} is not accepted; nothing was changed")
-
-
-def _wish(name: str) -> str:
-    return f"ZONE={name.removeprefix('nat-')}" if name.startswith("nat-") else f"HOST={name}"
-
-
 # --- what runs -----------------------------------------------------------------------------------------------
 
 
-def _see_to_office(accepted: "queue.Queue[bool]") -> bool:
-    """Look whether the office router is as the site says, and bring it up to date once the host keys are `accepted`.
+def _see_to_office() -> bool:
+    """Look whether the office router is as the site says, and bring it up to date. False where that failed.
 
     Runs beside the deploy to the NATs, whose proof waits for the office. Whether packets cross is not asked here: that
-    is for the end, and most of the time they do not, as long as a NAT is dead. False where a deploy failed.
+    is for the end, and most of the time they do not, as long as a NAT is dead.
     """
     unproved = ("--data", "proof=no")
     changes = drift.pending([OFFICE], unproved, quiet=True)
@@ -245,11 +173,9 @@ def _see_to_office(accepted: "queue.Queue[bool]") -> bool:
     if not changes:
         print("The office router needs no change.")
         return True
-    if not accepted.get():
-        return True
     print(f"The office router is not as the site says ({'; '.join(changes[OFFICE])}): it is deployed to as well.")
     command = _command(DEPLOY, "-y", *unproved, limits=[OFFICE])
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=HERE,
         env=drift.environment(),
@@ -259,30 +185,29 @@ def _see_to_office(accepted: "queue.Queue[bool]") -> bool:
         text=True,
         check=False,
     )
-    print(f"\n$ {shlex.join(command)}\n{run.stdout}")
-    return run.returncode == 0
+    print(f"\n$ {shlex.join(command)}\n{done.stdout}")
+    return done.returncode == 0
 
 
 def _command(*words: str, limits: Sequence[str]) -> list[str]:
     return ["pyinfra", "inventory.py", *words, *(word for limit in limits for word in ("--limit", limit))]
 
 
-def _pyinfra(*words: str, limits: Sequence[str]) -> None:
-    """Run pyinfra, and say now and then that it still does."""
-    command = _command(*words, limits=limits)
-    print(f"\n$ {shlex.join(command)}")
-    with subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=HERE,
-        env=drift.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
+class Ahead:
+    """A run of pyinfra that has begun to start, and connects to nobody before it is told to go."""
+
+    def __init__(self, command: Sequence[str], process: subprocess.Popen[str]) -> None:
+        self._command, self._process = command, process
+
+    def go(self) -> None:
+        """Let it run, and say now and then that it still does. Raises RebuildError if it fails."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(f"\n$ {shlex.join(self._command)}")
+        with suppress(BrokenPipeError):  # it has ended; what it said comes below
+            self._process.stdin.write(f"{ahead.GO}\n")
+            self._process.stdin.flush()
         lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=_read, args=[run.stdout, lines]).start()
+        threading.Thread(target=_read, args=[self._process.stdout, lines]).start()
         began = time.monotonic()
         while True:
             try:
@@ -293,8 +218,24 @@ def _pyinfra(*words: str, limits: Sequence[str]) -> None:
             if not line:
                 break
             print(line, end="")
-    if run.returncode != 0:
-        raise RebuildError("that failed; see above for host and cause. Type the same again when it is mended.")
+        if self._process.wait() != 0:
+            raise RebuildError("that failed; see above for host and cause. Type the same again when it is mended.")
+
+
+@contextmanager
+def _pyinfra(*words: str, limits: Sequence[str]) -> Iterator[Ahead]:
+    """A run that starts now, which takes a second, and is told later to go. It ends with the block."""
+    command = _command(*words, limits=limits)
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=HERE,
+        env={**drift.environment(), ahead.WAIT: "yes"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield Ahead(command, process)
 
 
 def _read(output: Iterable[str], lines: "queue.Queue[str]") -> None:

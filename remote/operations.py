@@ -209,6 +209,8 @@ def loaded(service: Service, wanted: Sequence[File | Directory], show: str, tria
     stale = drift or not record.startswith(expected) or trial.pending in now.files
     unit = now.units.get(service.unit, UnitState())
     script.steps += _start(service, unit, stale=stale)
+    if not unit.enabled:
+        script.steps.append("systemctl daemon-reload")  # it is wanted by units that systemd has read already
     if not script.steps:
         host.noop("the kernel holds what it should")
     if stale or not unit.active:
@@ -336,12 +338,13 @@ def restarted(group: str, service: Service | None, crosses: str, answers: str, c
             _RESTARTED.discard(group)
 
 
-def _restart(service: Service) -> str:
+def _restart(service: Service, *, reread: bool = True) -> str:
     """A shell command after which the service runs from what is on disk; systemd reads its unit again first."""
     name = quote(service.unit)
     verb = "reload-or-restart" if service.reload else "restart"
+    read = "systemctl daemon-reload; " if reread else ""
     return (
-        f"{{ systemctl daemon-reload; systemctl {verb} {name} || {{"
+        f"{{ {read}systemctl {verb} {name} || {{"
         f" journalctl --unit {name} --lines 15 --no-pager --output cat >&2;"
         f" echo {name} did not start >&2; false; }}; }}"
     )
@@ -360,7 +363,8 @@ def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:
     if not unit.active or stale:
         again = "reload" if service.reload else "restart"
         announce(f"Will {again if unit.active else 'start'} {service.unit}")
-        steps.append(_restart(service))
+        # To read all units again costs 0.2 s, and of one that was neither enabled nor running systemd has no old copy.
+        steps.append(_restart(service, reread=unit.enabled or unit.active or unit.outdated))
     elif steps or unread:
         steps.append("systemctl daemon-reload")  # or it goes on saying that the unit is not enabled
     return steps

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 import click
 from pyinfra.api import util
 
+from remote import ahead
+
 DEPLOY = "deploy.py"
 INTERRUPTED = 130  # as a shell has it
 
@@ -32,6 +34,8 @@ def check(names: Iterable[str]) -> None:
     if complaint := complaint_about(context.params if context else {}, list(names)):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)
+    if not ahead.may_go():
+        sys.exit("Nothing was done.")
     vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
 
 
