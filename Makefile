@@ -44,8 +44,9 @@ outages: root setup ## what is lost in which outage, by strategy, measured in th
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
 bench: root setup ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
-	$(RUN)/python -m bench.deploys $(if $(QUICK),--quick)
-	$(RUN)/python -m bench.throughput $(if $(QUICK),--quick)
+	status=0; for what in deploys throughput; do \
+	  $(RUN)/python -m bench.$$what $(if $(QUICK),--quick) || status=1; \
+	done; exit $$status
 
 # Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
 # comes to a line that it would have to run. Lines that begin with + it runs even then.
