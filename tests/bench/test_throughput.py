@@ -156,15 +156,12 @@ def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_document_shows_the_results_that_are_kept() -> None:
+    full, swept = figures.load(FULL), figures.load(SWEPT_FULLY)
+    assert set(full.turns) == set(CONTENDERS)
+    assert set(full.ways) == set(WAYS)
+    assert list(swept.turns) == list(SWEEP)
+    assert set(swept.ways) == set(SWEPT)
     text = DOCUMENT.read_text(encoding="utf-8")
-    if FULL.exists():
-        full = figures.load(FULL)
-        assert set(full.turns) == set(CONTENDERS)
-        assert set(full.ways) == set(WAYS)
-        assert document.insert(text, SECTION, report.comparison(full)) == text
-        assert CHART.read_text(encoding="utf-8") == report.chart(full)
-    if SWEPT_FULLY.exists():
-        swept = figures.load(SWEPT_FULLY)
-        assert list(swept.turns) == list(SWEEP)
-        assert set(swept.ways) == set(SWEPT)
-        assert document.insert(text, SWEEP_SECTION, report.sweep(swept)) == text
+    assert document.insert(text, SECTION, report.comparison(full)) == text
+    assert document.insert(text, SWEEP_SECTION, report.sweep(swept)) == text
+    assert CHART.read_text(encoding="utf-8") == report.chart(full)
