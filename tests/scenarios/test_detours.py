@@ -213,7 +213,8 @@ def test_an_orderly_restart_of_a_tunnel_loses_nothing(
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
         assert to_a.slowest() < 0.5
-        assert 0 < to_a.pause() <= 3, "a connection waits for its tunnel, and is not moved"
+        to_a.held.waits_for("^pause", 5)  # TCP may still be waiting for its next try
+        assert to_a.pause() <= 3, "a connection waits for its tunnel, and is not moved: that would break it"
         assert to_a.gap() < 0.2
 
 
