@@ -220,8 +220,7 @@ def test_chart_and_tables_tell_the_same() -> None:
 def test_the_documents_show_the_results_that_are_kept() -> None:
     text, runbook = (path.read_text(encoding="utf-8") for path in (DOCUMENT, RUNBOOK))
     assert document.insert(text, SECTION, "") and document.insert(runbook, RUNBOOK_SECTION, "")
-    if FULL.exists():
-        kept = results.load(FULL)
-        assert document.insert(text, SECTION, report.tables(kept)) == text
-        assert document.insert(runbook, RUNBOOK_SECTION, report.stages(kept)) == runbook
-        assert CHART.read_text(encoding="utf-8") == report.chart(kept)
+    kept = results.load(FULL)
+    assert document.insert(text, SECTION, report.tables(kept)) == text
+    assert document.insert(runbook, RUNBOOK_SECTION, report.stages(kept)) == runbook
+    assert CHART.read_text(encoding="utf-8") == report.chart(kept)
