@@ -5,16 +5,15 @@ shown only.
 """
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
 from bench import document
+from bench.command import measured, since
 from bench.deploys import goals, report, results, sections
 from bench.deploys.results import Results
 from bench.deploys.sections import GROWTH, SECTIONS, Extent, run
-from bench.lab import BenchError
 
 HERE = Path(__file__).parent
 FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"
@@ -29,21 +28,12 @@ def main() -> int:
     if arguments.report:
         publish(results.load(FULL))
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the lab goes down as after Ctrl-C
     started = time.monotonic()
 
     def show(measure: str, what: str, figure: float) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - started), 60)
-        print(f"{minutes:2}:{seconds:02} {measure} | {what} | {figure:.4g}", flush=True)
+        print(f"{since(started)} {measure} | {what} | {figure:.4g}", flush=True)
 
-    try:
-        found = run(arguments.section or NAMES, _extent(arguments), show)
-    except BenchError as error:
-        print(f"deploys: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("deploys: interrupted; nothing of this run is kept", file=sys.stderr)
-        return 130
+    found = measured("deploys", lambda: run(arguments.section or NAMES, _extent(arguments), show))
     full = not (arguments.quick or arguments.section or arguments.repetitions)
     results.save(found, FULL if full else TRIAL)
     if full:

@@ -5,13 +5,12 @@ run are kept apart, and shown only.
 """
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
 from bench import document
-from bench.lab import BenchError
+from bench.command import measured, since
 from bench.outages import losses, report
 from bench.outages.expected import check
 from bench.outages.losses import Repetition, Results
@@ -31,7 +30,6 @@ def main() -> int:
     if arguments.report:
         publish(losses.load(FULL))
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the lab goes down as after Ctrl-C
     repetitions = arguments.repetitions or (1 if arguments.quick else REPETITIONS)
     strategies, situations = arguments.strategy or list(STRATEGIES), arguments.situation or list(SITUATIONS)
     total = len(strategies) * len(situations) * repetitions
@@ -40,19 +38,11 @@ def main() -> int:
     def show(strategy: str, name: str, number: int, repetition: Repetition) -> None:
         nonlocal done
         done += 1
-        minutes, seconds = divmod(int(time.monotonic() - started), 60)
         lost = [f"{words} {cell}" for kind, words in KINDS.items() if (cell := report.cell([repetition], kind)) != "0"]
         summary = "; ".join(lost).replace("<br>", ", ") or "nothing lost"
-        print(f"{minutes:2}:{seconds:02} {done:3}/{total} {strategy} | {name} {number} | {summary}", flush=True)
+        print(f"{since(started)} {done:3}/{total} {strategy} | {name} {number} | {summary}", flush=True)
 
-    try:
-        results = run(strategies, situations, repetitions, arguments.quick, show)
-    except BenchError as error:
-        print(f"outages: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("outages: interrupted; nothing of this run is kept", file=sys.stderr)
-        return 130
+    results = measured("outages", lambda: run(strategies, situations, repetitions, arguments.quick, show))
     full = (
         repetitions >= REPETITIONS and not arguments.quick and total == len(STRATEGIES) * len(SITUATIONS) * repetitions
     )

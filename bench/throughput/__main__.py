@@ -4,13 +4,12 @@ Results of a full run are kept and written into the document. Those of any other
 """
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
 from bench import document
-from bench.lab import BenchError
+from bench.command import measured, since
 from bench.throughput import figures, report, run
 from bench.throughput.figures import Results, Turn
 from bench.throughput.matrix import BARE, CONTENDERS, SWEEP, SWEPT, WAYS
@@ -29,7 +28,6 @@ def main() -> int:
         publish(figures.load(FULL))
         publish_sweep(figures.load(SWEPT_FULLY))
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the labs go down as after Ctrl-C
     least = ROUNDS if arguments.sweep else REPETITIONS
     repetitions = arguments.repetitions or (1 if arguments.quick else least)
     total = repetitions * (len(SWEEP) * len(SWEPT) if arguments.sweep else len(CONTENDERS) * len(WAYS))
@@ -38,21 +36,15 @@ def main() -> int:
     def show(contender: str, way: str, turn: Turn) -> None:
         nonlocal done
         done += 1
-        minutes, seconds = divmod(int(time.monotonic() - started), 60)
         what = f"{turn.rate:,.0f} Mbit/s, {turn.cost:.1f} CPU s/GB" + (f", {turn.lost} lost" if turn.lost else "")
-        print(f"{minutes:2}:{seconds:02} {done:3}/{total} {WAYS[way].title} | {contender} | {what}", flush=True)
+        print(f"{since(started)} {done:3}/{total} {WAYS[way].title} | {contender} | {what}", flush=True)
 
-    try:
-        if arguments.sweep:
-            results = run.sweep(repetitions, run.QUICK if arguments.quick else run.SWEEPING, show)
-        else:
-            results = run.compare(repetitions, run.QUICK if arguments.quick else run.FULL, show)
-    except BenchError as error:
-        print(f"throughput: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("throughput: interrupted; nothing of this run is kept", file=sys.stderr)
-        return 130
+    if arguments.sweep:
+        pace = run.QUICK if arguments.quick else run.SWEEPING
+        results = measured("throughput", lambda: run.sweep(repetitions, pace, show))
+    else:
+        pace = run.QUICK if arguments.quick else run.FULL
+        results = measured("throughput", lambda: run.compare(repetitions, pace, show))
     if arguments.quick or repetitions < least:
         figures.save(results, TRIAL)
         print(f"\n{(report.sweep if arguments.sweep else report.comparison)(results)}")
