@@ -346,12 +346,12 @@ class Vpc(Section):
 class Tunnels(Section):
     """What all tunnels share.
 
-    `mtu` in bytes: with OpenVPN's own headers a packet fits a path of 1500. `detection` in milliseconds: a tunnel from
-    which nothing has come for so long is dead.
+    `mtu` in bytes: OpenVPN's own headers add 52, so a packet fits a path of 1492 by default. `detection` in
+    milliseconds: a tunnel from which nothing has come for so long is dead.
     """
 
     network: Annotated[IPv4Network, PlainValidator(_tunnels_network)] = IPv4Network("10.200.0.0/16")
-    mtu: Annotated[int, PlainValidator(_whole(1280, 1500))] = 1420
+    mtu: Annotated[int, PlainValidator(_whole(1280, 1500))] = 1440
     detection: Annotated[int, PlainValidator(_whole(*DETECTION))] = 500
 
 

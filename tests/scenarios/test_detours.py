@@ -240,7 +240,7 @@ def test_a_deploy_restarts_one_zone_after_the_other(world: World, desk: Host, of
             assert each.slowest() < 0.5
             assert each.pause() <= 3
             assert each.gap() < 0.2
-    office.fails("ip -o link | grep 'tun-.* mtu 1420 '")
+    office.fails("ip -o link | grep 'tun-.* mtu 1440 '")
     assert office.succeeds("ip -o link | grep -c 'tun-.* mtu 1400 '").strip() == "3"
 
 

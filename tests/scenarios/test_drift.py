@@ -179,7 +179,7 @@ ROUNDS = {
             f"sed -i 's/^tun-mtu.*/tun-mtu 1300/' {SERVER} && {RESTART_SERVER}",
             [CONFIGURED, RESTARTED.format("us-east-1a")],
             "Will restart openvpn-server@office.service",
-            "ip link show tun-office | grep -q 'mtu 1420 '",
+            "ip link show tun-office | grep -q 'mtu 1440 '",
         ),
         Drift(
             B,
@@ -187,7 +187,7 @@ ROUNDS = {
             f" && mv /root/kept {SERVER}",
             [RESTARTED.format("us-east-1b")],
             "Will restart openvpn-server@office.service",
-            "ip link show tun-office | grep -q 'mtu 1420 '",
+            "ip link show tun-office | grep -q 'mtu 1440 '",
         ),
         Drift(
             # systemd was told, so that it runs the tunnel as Debian's unit says: without Restart=always.

@@ -76,7 +76,7 @@ def test_a_dry_run_shows_everything_and_touches_nothing(world: World, blank: lis
             for line in host.succeeds(f"cat {path}").splitlines():
                 assert f"+ {line}\n" in diff, f"{path} on {host.name}: not shown: {line}"
     # On a host that is there, only what differs.
-    change = r"Will modify /etc/openvpn/server/office\.conf\n(.*\n)*? +- tun-mtu 1420\n +\+ tun-mtu 1380\n"
+    change = r"Will modify /etc/openvpn/server/office\.conf\n(.*\n)*? +- tun-mtu 1440\n +\+ tun-mtu 1380\n"
     assert re.search(change, of_host[configured.name])
     assert of_host[configured.name].count("Will modify") == 1, of_host[configured.name]
     assert "Will create" not in of_host[configured.name]

@@ -147,16 +147,16 @@ def test_the_tunnels_mtu_changes(world: World, desk: Host, office: Host) -> None
         return f"ip route flush cache; ping -q -M do -c 1 -W 1 -s {size - 28} {APPS[0]}"
 
     with unchanged_after(office, *NATS):
-        desk.succeeds(whole(1420))
+        desk.succeeds(whole(1440))
         world.use(world.copy_of_site() | {"tunnels": {"mtu": 1380}})
         world.deploy()
         desk.succeeds(whole(1380))
         desk.fails(whole(1381))
         for host in (office, *NATS):
-            host.fails("ip -o link | grep 'tun-.* mtu 1420 '")
+            host.fails("ip -o link | grep 'tun-.* mtu 1440 '")
         world.use(world.baseline)
         world.deploy()
-        desk.succeeds(whole(1420))
+        desk.succeeds(whole(1440))
 
 
 def test_a_tunnels_number_port_and_interface_change(world: World, desk: Host, office: Host) -> None:

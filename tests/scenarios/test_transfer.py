@@ -1,6 +1,6 @@
 """A lot of data crosses a tunnel, also where firewalls on the way eat what path MTU discovery needs.
 
-desk ── 1500 ── office ══ tun-1, 1420 ══ nat-us-east-1a ── 1500 ── app-us-east-1a
+desk ── 1500 ── office ══ tun-1, 1440 ══ nat-us-east-1a ── 1500 ── app-us-east-1a
                    └─ 1500 or 1492, seen by the internet ─┘
 """
 

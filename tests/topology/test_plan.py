@@ -53,7 +53,7 @@ def test_the_example() -> None:
         nat_host="nat-us-east-1b",
         remote=IPv4Address("198.51.100.12"),
         port=1194,
-        mtu=1420,
+        mtu=1440,
         detection=500,
         subnets=(IPv4Network("10.0.2.0/24"), IPv4Network("10.0.22.0/24"), IPv4Network("10.0.32.0/24")),
     )
