@@ -61,7 +61,8 @@ def _at_once(check: str) -> str:
 
 
 # `cross` sees a packet go and its answer come back. `forwards` sends one that may only make one hop: a host that
-# forwards sends back "time to live exceeded", one that does not forward says nothing.
+# forwards sends back "time to live exceeded", one that does not forward says nothing. Nor does one that has just told too
+# many, or that is short of CPU: hence its patience, too.
 _CROSS = """
 cross() {
     interface=$1 unit=$2 who=$3; shift 3
@@ -82,10 +83,15 @@ one_answers() {
     return 1
 }
 forwards() {
-    for attempt in 1 2 3; do
-        LC_ALL=C ping -n -c 1 -W 1 -t 1 -I "$1" "$2" 2>/dev/null | grep -q 'Time to live exceeded' && return
+    deadline=$(( $(date +%s) + PATIENCE / 2 )) attempts=1
+    until LC_ALL=C ping -n -c 1 -W 1 -t 1 -I "$1" "$2" 2>/dev/null | grep -q 'Time to live exceeded'; do
+        if [ $attempts -ge 3 ] && [ "$(date +%s)" -ge "$deadline" ]; then
+            echo "$3 answers through its tunnel but does not forward towards $2: is its net.ipv4.ip_forward 1?"
+            return
+        fi
+        attempts=$((attempts + 1))
+        sleep 0.2
     done
-    echo "$3 answers through its tunnel but does not forward towards $2: is its net.ipv4.ip_forward 1?"
 }
 """
 _EGRESS = f"""
