@@ -96,7 +96,7 @@ PATIENCE = {
     "hold_beat": "0.3",  # seconds between two questions whether anybody is there …
     "hold_count": 7,  # … of which so many go unanswered before connections are let go
     "health_beat": "0.5",  # seconds between two questions whether the NAT forwards
-    "proving_beat": "0.2",  # the same, until one that is back has answered `first_answers` times
+    "proving_beat": "0.1",  # the same, until one that is back has answered `first_answers` times
     "answer_within": "0.7",  # seconds
     "most_silence": 3,  # questions without an answer before a NAT is said not to forward
     "first_answers": 3,  # answers in a row before traffic returns to it the first time
