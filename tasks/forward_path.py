@@ -61,8 +61,8 @@ def _at_once(check: str) -> str:
 
 
 # `cross` sees a packet go and its answer come back. `forwards` sends one that may only make one hop: a host that
-# forwards sends back "time to live exceeded", one that does not forward says nothing. Nor does one that has just told too
-# many, or that is short of CPU: hence its patience, too.
+# forwards sends back "time to live exceeded", one that does not forward says nothing. Nor does one that has just told
+# too many, or that is short of CPU: hence its patience, too.
 _CROSS = """
 cross() {
     interface=$1 unit=$2 who=$3; shift 3

@@ -49,8 +49,8 @@ class Options:
 
 
 AS_COOKBOOK = Options(buffers=1 << 20, fast_io=True)
-# The fastest that the sweep has found, whose figures are in docs/performance.md: the cookbook's, but for its buffers, which
-# are for longer ways than the lab's (docs/decisions/0009-throughput.md).
+# The fastest that the sweep has found, whose figures are in docs/performance.md: the cookbook's, but for its buffers,
+# which are for longer ways than the lab's (docs/decisions/0009-throughput.md).
 BEST = replace(AS_COOKBOOK, buffers=0)
 # What one change makes of the cookbook's options.
 SWEEP: Mapping[str, Options] = {
