@@ -102,9 +102,11 @@ def stream(address: str, port: int) -> None:
                 if now - last > LONG:
                     print(f"pause {now - last:.3f}", flush=True)
                 last = now
+            cause = "reset"  # the kernel says so only once, and has told `speak`
         except OSError as error:
-            print(f"broken {time.monotonic() - last:.3f} {error.strerror}", flush=True)
-            threading.Event().wait()  # whoever started this ends it
+            cause = error.strerror or type(error).__name__
+        print(f"broken {time.monotonic() - last:.3f} {cause}", flush=True)
+        threading.Event().wait()  # whoever started this ends it
 
 
 def dial(address: str, port: int) -> NoReturn:
