@@ -14,8 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.scenarios.flows import Background, changed
-from tests.scenarios.harness import Host, World, lab, spaceless
+from tests.scenarios.flows import Background, changed, permitting
+from tests.scenarios.harness import Host, World, comes_to_operation, lab, spaceless
 
 A, B, C = (Host(f"nat-us-east-1{letter}") for letter in "abc")
 OFFICE = Host("office")
@@ -248,6 +248,17 @@ def test_a_packet_that_does_not_cross_is_a_failure(world: World, desk: Host) -> 
     world.deploy()
     desk.reaches("10.0.22.10")
     desk.reaches("10.0.23.10")
+
+
+def test_a_nat_that_is_slow_to_say_that_it_forwards_is_believed(world: World) -> None:
+    with world.deploying("--limit", "office") as deploy:
+        # A kernel that has just told many that their packets' time is over does not tell the next one.
+        with permitting(C, "OUTPUT -p icmp --icmp-type time-exceeded -j DROP"):
+            comes_to_operation(deploy, "Packets cross every tunnel")
+            time.sleep(5)
+            assert deploy.poll() is None, deploy.communicate()[0]
+        said = deploy.communicate(timeout=60)[0]
+        assert deploy.returncode == 0, said
 
 
 def write(host: Host, path: str, content: bytes) -> None:
