@@ -33,7 +33,7 @@ test: root setup check ## all that there is: check, then the scenarios in the la
 	$(RUN)/python -m pytest $(ALONE)
 	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile
 
-test-sweep: root setup ## every moment and cause of a deploy's death, and twenty dead NATs in a row; 25 minutes; root
+test-sweep: root setup ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py \
 	  tests/scenarios/test_detours.py::test_kills_in_a_row_leave_nothing_behind
 
