@@ -66,15 +66,10 @@ def _at_once(check: str) -> str:
 _CROSS = """
 cross() {
     interface=$1 unit=$2 who=$3; shift 3
-    deadline=$(( $(date +%s) + PATIENCE ))
-    until one_answers "$@"; do
-        if [ "$(date +%s)" -ge "$deadline" ]; then
-            echo "no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
-            journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/    /'
-            return 1
-        fi
-        sleep 0.2
-    done
+    patiently 1 PATIENCE one_answers "$@" && return
+    echo "no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
+    journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/    /'
+    return 1
 }
 one_answers() {
     for far in "$@"; do
@@ -83,13 +78,17 @@ one_answers() {
     return 1
 }
 forwards() {
-    deadline=$(( $(date +%s) + PATIENCE / 2 )) attempts=1
-    until LC_ALL=C ping -n -c 1 -W 1 -t 1 -I "$1" "$2" 2>/dev/null | grep -q 'Time to live exceeded'; do
-        if [ $attempts -ge 3 ] && [ "$(date +%s)" -ge "$deadline" ]; then
-            echo "$3 answers through its tunnel but does not forward towards $2: is its net.ipv4.ip_forward 1?"
-            return
-        fi
-        attempts=$((attempts + 1))
+    patiently 3 $((PATIENCE / 2)) one_hop_is_told "$1" "$2" ||
+        echo "$3 answers through its tunnel but does not forward towards $2: is its net.ipv4.ip_forward 1?"
+}
+one_hop_is_told() {
+    LC_ALL=C ping -n -c 1 -W 1 -t 1 -I "$1" "$2" 2>/dev/null | grep -q 'Time to live exceeded'
+}
+patiently() { # patiently TRIES SECONDS COMMAND…: so many tries at least, and for so long, until it succeeds
+    tries=$1 deadline=$(( $(date +%s) + $2 )); shift 2
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
 }
