@@ -94,6 +94,8 @@ FILES = {
     "etc/hostname": "localhost\n",
 }
 
+KEPT = 24 * 3600  # seconds since a build was last used, after which the next build removes it
+
 _ORIGINS = {"debian": "Debian", "ubuntu": "Ubuntu"}
 _KEYRINGS = {
     "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -117,6 +119,7 @@ def ensure() -> Path:
         with exclusive("image", "another lab command is building the base image; waiting for it"):
             if not target.exists():
                 _build(target, distribution, release)
+    os.utime(target)  # says when it was last used
     return target
 
 
@@ -259,10 +262,10 @@ def _sha256(content: bytes) -> str:
 
 
 def _remove_older_builds(target: Path) -> None:
-    """Builds of older recipes go, but for those that a running lab uses."""
-    in_use = {line.strip() for line in _bases_in_use()}
+    """Builds that no lab uses, and none has been made from for a day, go: another checkout may want its own recipe."""
+    in_use = set(_bases_in_use())
     for other in CACHE.glob("base-*"):
-        if other != target and other.name not in in_use:
+        if other != target and other.name not in in_use and time.time() - other.stat().st_mtime > KEPT:
             shutil.rmtree(other)
 
 

@@ -1,6 +1,9 @@
 """Which of the machine's apt settings reach the hosts' base image."""
 
+import os
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +62,15 @@ Acquire::GzipIndexes "true";
         'Acquire::http::Proxy::direct.example "DIRECT";',
         'Acquire::Check-Valid-Until "false";',
     ]
+
+
+def test_only_builds_that_nobody_has_used_for_a_day_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ages = {"base-new": 0, "base-fresh": image.KEPT / 2, "base-old": image.KEPT * 2, "base-booted": image.KEPT * 2}
+    for name, age in ages.items():
+        (tmp_path / name).mkdir()
+        used = time.time() - age
+        os.utime(tmp_path / name, (used, used))
+    monkeypatch.setattr(image, "CACHE", tmp_path)
+    monkeypatch.setattr(image, "_bases_in_use", lambda: iter(["base-booted"]))
+    image._remove_older_builds(tmp_path / "base-new")
+    assert {build.name for build in tmp_path.iterdir()} == ages.keys() - {"base-old"}
