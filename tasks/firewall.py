@@ -59,16 +59,17 @@ def trial(plan: HostPlan) -> Trial:
     """The same rules, routes and loader, in a place that a reboot empties."""
     rules, routes, loader, _ = files(plan)
     own_loader = f"{paths.TRIAL}/firewall"
+    run = f"/bin/sh {own_loader}"  # /run is mounted noexec wherever Debian's initramfs mounts it
     return Trial(
         files=(
             Directory(paths.RUN),
             Directory(paths.TRIAL, mode="700"),
             File(f"{paths.TRIAL}/firewall.rules", rules.text),
             File(f"{paths.TRIAL}/routes", routes.text),
-            File(own_loader, loader.text, mode="755"),
+            File(own_loader, loader.text),
         ),
-        begin=f"{own_loader} try",
-        keep=f"{own_loader} keep",
+        begin=f"{run} try",
+        keep=f"{run} keep",
         pending=f"{paths.TRIAL}/routes.before",
         seconds=UNDO_AFTER,
         advice=(
