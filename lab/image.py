@@ -63,6 +63,9 @@ REPOSITORY_PACKAGES = (
     "traceroute",
 )
 
+# The same, but some of these refuse to be installed beside each other.
+NEIGHBOUR_PACKAGES = ("firewalld", "iptables-persistent", "needrestart", "network-manager", "ufw")
+
 # Units that cost boot time and do nothing for a host without hardware, or that act by the clock.
 MASKED_UNITS = (
     "apt-daily-upgrade.timer",
@@ -104,9 +107,11 @@ _KEYRINGS = {
 
 # Downloads from outside of the new system, with the apt configuration that mmdebstrap made for it.
 _DOWNLOAD_HOOK = (
-    'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes --no-install-recommends --download-only -q=2 install '
-    + " ".join(REPOSITORY_PACKAGES)
-    + ' && mkdir -p "$1/packages" && mv "$1"/var/cache/apt/archives/*.deb "$1/packages/"'
+    'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG";'
+    " download() { apt-get --yes --no-install-recommends --download-only -q=2 install $*; };"
+    f" download {' '.join(REPOSITORY_PACKAGES)} &&"
+    f" for package in {' '.join(NEIGHBOUR_PACKAGES)}; do download $package || exit; done"
+    ' && mkdir -p "$1/packages" && mv "$1"/var/cache/apt/archives/*.deb "$1/packages/"'
 )
 _ADMIN_HOOK = 'chroot "$1" useradd --create-home --shell /bin/bash admin'
 
