@@ -141,7 +141,7 @@ def test_each_end_has_its_part(p2p: bool, at_nat: bool, wanted: set[str]) -> Non
 
 
 def test_the_sweep_knows_what_the_cookbook_says() -> None:
-    golden = Path(__file__).parents[1] / "rendered/1-zones/nat-us-east-1a/etc/openvpn/server/office.conf"
+    golden = Path(__file__).parents[1] / "rendered/two-zones/nat-us-east-1a/etc/openvpn/server/office.conf"
     said = golden.read_text(encoding="utf-8").splitlines()
     varied = ("data-ciphers", "tun-mtu", "mssfix", "sndbuf", "rcvbuf", "txqueuelen", "fast-io")
     bare = configuration(TUNNEL, AS_COOKBOOK, LAN, "AA:BB", at_nat=True).splitlines()

@@ -1,95 +1,72 @@
-"""Every file of every host, for sites of 1, 2 and 4 zones, beside this one: `N-zones/HOST/PATH`.
+"""Every file of every host, for each kind of site: `CASE/site.yml` and `CASE/HOST/PATH` beside this module.
 
-`pytest --update-golden` writes them anew; a change of a template is reviewed as the diff of what it does to the hosts.
+`pytest tests/rendered --update-golden` writes them anew; a change of a template is reviewed as the diff of what it does
+to the hosts. A kind of site is added by its site.yml alone.
 """
 
-from collections.abc import Iterator
-from hashlib import sha256
+import subprocess
 from pathlib import Path
 
 import pytest
 from pyinfra.api import HiddenValue
 
-from credentials.store import Store
+import templates
 from lab.layout import Layout
 from lab.site import site_text
-from remote.files import File
-from tasks import firewall, forwarding, identity, routing, tunnels
+from tasks import forwarding
 from tests.conftest import Golden
-from topology.load import load
-from topology.plan import HostPlan, plan
-
-HERE = Path(__file__).parent
-SIZES = (1, 2, 4)
+from tests.rendered.branches import Tracing
+from tests.rendered.cases import CASES, HERE, LAB, plans, rendered
 
 
-class NamedStore(Store):
-    """Identities that follow from names, so that what is rendered with them stays the same."""
-
-    def fingerprint(self, host: str) -> str:
-        return sha256(host.encode()).digest().hex(":").upper()
-
-    def certificate(self, host: str) -> str:
-        return f"certificate of {host}\n"
-
-    def private_key(self, host: str) -> str:
-        return f"private key of {host}\n"
-
-    def tls_crypt(self, zone: str) -> str:
-        return f"tls-crypt key of {zone}\n"
-
-
-def plans(zones: int, folder: Path) -> dict[str, HostPlan]:
-    site = folder / "site.yml"
-    site.write_text(site_text(Layout(zones), Path("/keys/id"), Path("/keys/known_hosts")), encoding="utf-8")
-    return plan(load(site))
-
-
-def files(host: HostPlan) -> Iterator[File]:
-    store = NamedStore(Path("nowhere"))
-    yield from identity.files(host, store)
-    yield from firewall.files(host)
-    yield forwarding.file(host)
-    for end in tunnels.ends(host, store):
-        yield from (end.drop_in, *end.configuration)
-    for _, own in routing.services(host):
-        yield from own
-
-
-def paths_on_hosts(zones: int, folder: Path) -> dict[Path, File]:
-    return {
-        HERE / f"{zones}-zones" / name / file.path.removeprefix("/"): file
-        for name, host in plans(zones, folder).items()
-        for file in files(host)
-    }
-
-
-@pytest.mark.parametrize("zones", SIZES)
-def test_every_file_is_as_reviewed(zones: int, tmp_path: Path, golden: Golden) -> None:
-    for path, file in paths_on_hosts(zones, tmp_path).items():
+@pytest.mark.parametrize("case", CASES)
+def test_each_file_equals_its_golden_file(case: str, golden: Golden) -> None:
+    for path, file in rendered(case).items():
         if not isinstance(file.content, HiddenValue):
             golden(path, file.content)
 
 
-@pytest.mark.parametrize("zones", SIZES)
-def test_no_reviewed_file_is_left_over(zones: int, tmp_path: Path) -> None:
-    there = {path for path in (HERE / f"{zones}-zones").rglob("*") if path.is_file()}
-    assert there - set(paths_on_hosts(zones, tmp_path)) == set()
+@pytest.mark.parametrize("case", CASES)
+def test_each_golden_file_is_a_file_of_a_host(case: str) -> None:
+    there = {path for path in (HERE / case).rglob("*") if path.is_file()}
+    assert there - set(rendered(case)) == {HERE / case / "site.yml"}
 
 
-@pytest.mark.parametrize("zones", SIZES)
-def test_secrets_are_hidden_and_for_root_alone(zones: int, tmp_path: Path) -> None:
-    found = list(paths_on_hosts(zones, tmp_path).values())
+def test_the_labs_site_is_a_case(golden: Golden) -> None:
+    golden(HERE / LAB / "site.yml", site_text(Layout(2), Path("/keys/id"), Path("/keys/known_hosts")))
+
+
+def test_each_branch_of_each_template_is_in_a_golden_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracing = Tracing(templates._ENVIRONMENT)
+    monkeypatch.setattr(templates, "_ENVIRONMENT", tracing)
+    for case in CASES:
+        rendered(case)
+    assert set(tracing.list_templates(extensions=["j2"])) - tracing.rendered == set()
+    assert tracing.branches - tracing.taken == set(), "add a case, or a line to a case's site.yml"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sh_can_read_each_script(case: str) -> None:
+    scripts = [file.text for file in rendered(case).values() if file.text.startswith("#!/bin/sh\n")]
+    assert len(scripts) >= len(plans(case)), "each host has its loader"
+    for script in set(scripts):
+        subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_secrets_are_hidden_and_for_root_alone(case: str) -> None:
+    found = list(rendered(case).values())
     secret = [file for file in found if isinstance(file.content, HiddenValue)]
     # A private key for each host; a tls-crypt key for each of the two ends of each tunnel.
+    zones = len(plans(case)["office"].tunnels)
     assert len(secret) == (1 + zones) + 2 * zones
     assert {file.mode for file in secret} == {"600"}
     shown = "".join(repr(file) for file in found)
     assert not [file.path for file in secret if file.text.strip() in shown]
 
 
-def test_settings_of_the_running_kernel_are_those_of_the_file(tmp_path: Path) -> None:
-    nat = plans(1, tmp_path)["nat-us-east-1a"]
+def test_settings_of_the_running_kernel_are_those_of_the_file() -> None:
+    nat = plans(LAB)["nat-us-east-1a"]
     assert forwarding.settings(forwarding.file(nat).text) == {
         "net/ipv4/ip_forward": "1",
         "net/ipv4/conf/all/rp_filter": "2",

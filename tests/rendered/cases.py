@@ -1,0 +1,56 @@
+"""The kinds of site whose hosts' files are kept beside this module: `CASE/site.yml`, `CASE/HOST/PATH`."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from credentials.store import Store
+from remote.files import File
+from tasks import firewall, forwarding, identity, routing, tunnels
+from topology.load import load
+from topology.plan import HostPlan, plan
+
+HERE = Path(__file__).parent
+LAB = "two-zones"
+CASES = sorted(site.parent.name for site in HERE.glob("*/site.yml"))
+
+
+class NamedStore(Store):
+    """Identities that follow from names, so that what is rendered with them stays the same."""
+
+    def fingerprint(self, host: str) -> str:
+        return sha256(host.encode()).digest().hex(":").upper()
+
+    def certificate(self, host: str) -> str:
+        return f"certificate of {host}\n"
+
+    def private_key(self, host: str) -> str:
+        return f"private key of {host}\n"
+
+    def tls_crypt(self, zone: str) -> str:
+        return f"tls-crypt key of {zone}\n"
+
+
+def plans(case: str) -> dict[str, HostPlan]:
+    """The plan of each host of the case's site, by its name."""
+    return plan(load(HERE / case / "site.yml"))
+
+
+def rendered(case: str) -> dict[Path, File]:
+    """Each file of each host of the case's site, by the path of its golden file."""
+    return {
+        HERE / case / name / file.path.removeprefix("/"): file
+        for name, host in plans(case).items()
+        for file in _files(host)
+    }
+
+
+def _files(host: HostPlan) -> Iterator[File]:
+    store = NamedStore(Path("nowhere"))
+    yield from identity.files(host, store)
+    yield from firewall.files(host)
+    yield forwarding.file(host)
+    for end in tunnels.ends(host, store):
+        yield from (end.drop_in, *end.configuration)
+    for _, own in routing.services(host):
+        yield from own
