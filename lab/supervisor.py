@@ -32,6 +32,9 @@ _WITH_DISK = [
     "boot",
 ]
 
+# What the host runs as its first process: Debian's initramfs has mounted /run so when it starts systemd.
+_INIT = ["sh", "-c", "mount -o remount,nosuid,nodev,noexec /run && exec /sbin/init"]
+
 
 def main(host_name: str) -> int:
     cgroups.join(host_name)
@@ -59,7 +62,6 @@ def _boot(host: Host, disk: Disk, base: Path) -> int:
         f"--directory={disk.root}",
         f"--machine={namespaces.full_name(host.name)}",
         f"--hostname={host.name}",
-        "--boot",
         f"--network-namespace-path={namespaces.path(host.name)}",
         # The machine may have no systemd to register with, and its restart is ours to do.
         "--register=no",
@@ -70,6 +72,7 @@ def _boot(host: Host, disk: Disk, base: Path) -> int:
         "--resolv-conf=off",
         "--timezone=off",
         "--link-journal=no",
+        *_INIT,
     ]
     environment = {
         "PATH": os.environ["PATH"],

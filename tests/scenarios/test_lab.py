@@ -118,6 +118,13 @@ def test_commands_keep_their_status_and_their_folder(world: World) -> None:
     assert lab("run", "--", "pwd").output.strip() == str(ROOT)
 
 
+def test_hosts_are_mounted_as_debians_initramfs_does(world: World) -> None:
+    for name in world.hosts:
+        options = Host(name).succeeds("findmnt --noheadings --output OPTIONS /run").split(",")
+        assert {"nosuid", "nodev", "noexec"} <= set(options), name
+        Host(name).fails("cp /bin/true /run/true && /run/true")
+
+
 def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
     nat = Host("nat-us-east-1c")
     boot = nat.succeeds("systemctl show --value --property UserspaceTimestampMonotonic").strip()
