@@ -41,11 +41,12 @@ def rendered(case: str) -> dict[Path, File]:
     return {
         HERE / case / name / file.path.removeprefix("/"): file
         for name, host in plans(case).items()
-        for file in _files(host)
+        for file in files(host)
     }
 
 
-def _files(host: HostPlan) -> Iterator[File]:
+def files(host: HostPlan) -> Iterator[File]:
+    """All that is written to one host."""
     store = NamedStore(Path("nowhere"))
     yield from identity.files(host, store)
     yield from firewall.files(host)

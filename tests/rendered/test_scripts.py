@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tasks import firewall
-from tests.rendered.test_rendered import SIZES, files, plans
+from tests.rendered.cases import CASES, files, plans
 
 # Mounted noexec on ordinary hosts: /run by Debian's initramfs, /tmp and /dev/shm by hardening guides.
 NOEXEC = "(?:/run|/tmp|/var/tmp|/dev/shm)"
@@ -31,18 +30,18 @@ def executed(text: str) -> list[str]:
     return re.findall(rf"""(?m)(?:{BEFORE_A_COMMAND})["']?(/[\w./-]+)""", text)
 
 
-def scripts(zones: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+def scripts(case: str) -> Iterator[tuple[str, str, str]]:
     """Path, mode and text of all that lands on the site's hosts, and of all that a trial puts there and runs."""
-    for host in plans(zones, folder).values():
+    for host in plans(case).values():
         yield from ((file.path, file.mode, file.text) for file in files(host))
         trial = firewall.trial(host)
         yield from ((item.path, item.mode, item.text) for item in trial.files if hasattr(item, "text"))
         yield from ((f"command of {host.host}", "", command) for command in (trial.begin, trial.keep))
 
 
-@pytest.mark.parametrize("zones", SIZES)
-def test_nothing_is_executed_where_a_file_system_may_be_noexec(zones: int, tmp_path: Path) -> None:
-    found = list(scripts(zones, tmp_path))
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_executed_where_a_file_system_may_be_noexec(case: str) -> None:
+    found = list(scripts(case))
     assert [path for path, mode, _ in found if re.match(NOEXEC, path) and int(mode, 8) & 0o111] == []
     commands = [(path, command) for path, _, text in found for command in executed(text)]
     assert ("/etc/systemd/system/vpc-openvpn-firewall.service", "/usr/local/lib/vpc-openvpn/firewall") in commands
