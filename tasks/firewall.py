@@ -74,7 +74,7 @@ def trial(plan: HostPlan) -> Trial:
         seconds=UNDO_AFTER,
         advice=(
             "Is your address among `operators` in the site file, and outside of the networks that the site gives to"
-            f" others ({', '.join(map(str, (plan.vpc, *plan.lans)))})?"
+            f" others ({', '.join(map(str, (*plan.vpc, *plan.lans)))})?"
         ),
     )
 

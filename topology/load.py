@@ -126,6 +126,8 @@ def _problem(entry: ErrorDetails, data: Data) -> Problem:
         return Problem(path, "", "is not a known key", hint)
     context: dict[str, Any] = entry.get("ctx", {})
     path = (*path, *context.get("at", ()))
+    if isinstance(path[-1], int) and not isinstance(_at(path[:-1], data), list):
+        path = path[:-1]  # one value where a list may stand: the model made a list of it
     return Problem(path, shown(_at(path, data)), entry["msg"], context.get("instead") or _example(path))
 
 

@@ -26,7 +26,8 @@ from pydantic_core import PydanticCustomError
 
 from topology.problem import KeyPath
 
-SMALLEST_VPC = 28  # AWS: a VPC is a /28 or larger
+# Sizes that AWS allows. Amazon VPC User Guide, "VPC CIDR blocks" and "Subnet CIDR blocks".
+LARGEST, SMALLEST = 16, 28
 TUNNELS_PREFIX = 16  # tunnel N is the /29 at N × 256
 NUMBERS = range(1, 251)
 DETECTION = (250, 10_000)  # milliseconds; BFD sends five times as often, and below 50 ms a busy host falls behind
@@ -49,6 +50,9 @@ NOT_PUBLIC = tuple(
     ]
 )
 """Not `ipaddress.is_global`: it refuses the networks for documentation and benchmarks, which examples use."""
+
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+"""Private (RFC 1918) and shared (RFC 6598) address space."""
 
 
 def refuse(why: str, instead: str = "", at: KeyPath = ()) -> PydanticCustomError:
@@ -113,6 +117,13 @@ def _network(value: object) -> IPv4Network:
     return interface.network
 
 
+def _private(network: IPv4Network) -> IPv4Network:
+    if any(network.subnet_of(space) for space in PRIVATE):
+        return network
+    instead = f"write a network in {', '.join(map(str, PRIVATE[:-1]))} or {PRIVATE[-1]}"
+    raise refuse("is not private: the office would lose this part of the internet", instead)
+
+
 def _public(value: object) -> IPv4Address:
     """An address that the internet can see."""
     address = _address(value)
@@ -123,9 +134,9 @@ def _public(value: object) -> IPv4Address:
     return address
 
 
-def _public_or_dynamic(value: object) -> IPv4Address | None:
+def _offices_public(value: object) -> IPv4Address:
     if value == "dynamic":
-        return None
+        raise refuse("is in a list", "write public_address: dynamic, or the addresses alone")
     try:
         return _public(value)
     except PydanticCustomError as error:
@@ -134,10 +145,15 @@ def _public_or_dynamic(value: object) -> IPv4Address | None:
 
 
 def _vpc_network(value: object) -> IPv4Network:
+    """AWS also allows publicly routable networks ("VPC CIDR blocks"). They are refused here: the office sends what is
+    for the VPC's networks into the tunnels or nowhere, so a wrong one would take a part of the internet from it.
+    """
     network = _network(value)
-    if network.prefixlen > SMALLEST_VPC:
-        raise refuse(f"is smaller than a VPC can be (/{SMALLEST_VPC})", "write the VPC's IPv4 CIDR")
-    return network
+    if not LARGEST <= network.prefixlen <= SMALLEST:
+        what = "larger" if network.prefixlen < LARGEST else "smaller"
+        why = f"is {what} than a VPC's network can be: AWS allows /{LARGEST} to /{SMALLEST}"
+        raise refuse(why, "write the VPC's IPv4 CIDR, or a list of them: [10.0.0.0/16, 100.64.0.0/16]")
+    return _private(network)
 
 
 def _tunnels_network(value: object) -> IPv4Network:
@@ -146,7 +162,7 @@ def _tunnels_network(value: object) -> IPv4Network:
         larger = network.supernet(new_prefix=min(network.prefixlen, TUNNELS_PREFIX))
         why = f"must be a /{TUNNELS_PREFIX}: tunnel number N takes the /29 that starts at x.x.N.0"
         raise refuse(why, f"write {larger.network_address}/{TUNNELS_PREFIX}")
-    return network
+    return _private(network)
 
 
 def _whole(lowest: int, highest: int) -> Callable[[object], int]:
@@ -256,8 +272,19 @@ def _listed(minimum: int) -> Callable[[object], object]:
     return check
 
 
+def _one_or_several(value: object) -> object:
+    """A list, or one value that stands for a list of it."""
+    return _listed(1)(value if isinstance(value, (list, tuple, dict)) else [value])
+
+
+def _addresses_or_dynamic(value: object) -> object:
+    return () if value == "dynamic" else _one_or_several(value)
+
+
 Address = Annotated[IPv4Address, PlainValidator(_address)]
 PublicAddress = Annotated[IPv4Address, PlainValidator(_public)]
+OfficesAddress = Annotated[IPv4Address, PlainValidator(_offices_public)]
+VpcNetwork = Annotated[IPv4Network, PlainValidator(_vpc_network)]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
 Port = Annotated[int, PlainValidator(_whole(1, 65535))]
 File = Annotated[Path, PlainValidator(_file)]
@@ -325,19 +352,22 @@ class NatSsh(Section):
 
 
 class Office(Section):
-    """`public_address` is None when it is dynamic."""
+    """`public_address` has one address for each of the office's internet lines; none when they are dynamic."""
 
     ssh: OfficeSsh = Field(description="how the office router is reached", examples=["{host: 192.168.50.1}"])
-    public_address: Annotated[IPv4Address | None, PlainValidator(_public_or_dynamic)] = Field(
+    public_address: Annotated[tuple[OfficesAddress, ...], BeforeValidator(_addresses_or_dynamic)] = Field(
         description="the address from which the nats see the office", examples=["198.51.100.10", "dynamic"]
     )
     lans: SomeNetworks = Field(description="the networks behind the office router", examples=["[192.168.50.0/24]"])
 
 
 class Vpc(Section):
-    """`resolver` is the VPC's own (its network address + 2) when left out."""
+    """`network` has each of the VPC's IPv4 CIDRs, the primary one first.
 
-    network: Annotated[IPv4Network, PlainValidator(_vpc_network)] = Field(
+    `resolver` is the VPC's own (the primary network's address + 2) when left out.
+    """
+
+    network: Annotated[tuple[VpcNetwork, ...], BeforeValidator(_one_or_several)] = Field(
         description="the VPC's IPv4 CIDR", examples=["10.0.0.0/16"]
     )
     resolver: Address | None = None

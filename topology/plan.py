@@ -175,7 +175,7 @@ class OfficePlan:
     ssh: Ssh
     strategy: str
     lans: tuple[IPv4Network, ...]
-    vpc: IPv4Network
+    vpc: tuple[IPv4Network, ...]
     operators: tuple[IPv4Network, ...]
     tunnels: tuple[Tunnel, ...]
     connections: tuple[Connection, ...]
@@ -208,9 +208,9 @@ class NatPlan:
     subnets: tuple[IPv4Network, ...]  # public and private
     detoured: tuple[IPv4Network, ...]  # other zones' subnets that the office may reach through this nat
     lans: tuple[IPv4Network, ...]
-    vpc: IPv4Network
+    vpc: tuple[IPv4Network, ...]
     operators: tuple[IPv4Network, ...]
-    office_address: IPv4Address | None  # None: dynamic
+    office_addresses: tuple[IPv4Address, ...]  # public ones, one for each internet line; none: dynamic
     tunnel: Tunnel
 
     @property
@@ -307,7 +307,7 @@ def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
         lans=site.office.lans,
         vpc=site.vpc.network,
         operators=site.operators,
-        office_address=site.office.public_address,
+        office_addresses=site.office.public_address,
         tunnel=tunnel,
     )
 

@@ -62,8 +62,8 @@ def subnets_are_in_the_vpc(parts: Parts) -> Iterator[Problem]:
     if parts.vpc is None:
         return
     for path, subnet in _subnets(parts.zones):
-        if not subnet.subnet_of(parts.vpc.network):
-            why = f"is not in the VPC: vpc.network is {parts.vpc.network}"
+        if not any(subnet.subnet_of(network) for network in parts.vpc.network):
+            why = f"is not in the VPC: vpc.network is {_listed(parts.vpc.network)}"
             yield Problem(path, str(subnet), why, "write a subnet of it, or correct vpc.network")
 
 
@@ -80,10 +80,10 @@ def subnets_are_apart(parts: Parts) -> Iterator[Problem]:
 def resolver_is_in_the_vpc(parts: Parts) -> Iterator[Problem]:
     if parts.vpc is None or parts.vpc.resolver is None:
         return
-    network, resolver = parts.vpc.network, parts.vpc.resolver
-    if resolver not in network and resolver != LINK_LOCAL_RESOLVER:
-        why = f"is not in the VPC: vpc.network is {network}"
-        instead = f"leave it out for Amazon's, {network.network_address + 2}, or write one that is in the VPC"
+    networks, resolver = parts.vpc.network, parts.vpc.resolver
+    if not any(resolver in network for network in networks) and resolver != LINK_LOCAL_RESOLVER:
+        why = f"is not in the VPC: vpc.network is {_listed(networks)}"
+        instead = f"leave it out for Amazon's, {networks[0].network_address + 2}, or write one that is in the VPC"
         yield Problem(("vpc", "resolver"), str(resolver), why, instead)
 
 
@@ -97,7 +97,7 @@ def nats_are_in_their_public_subnets(parts: Parts) -> Iterator[Problem]:
         path: KeyPath = ("zones", index, "nat", "private_address")
         home = next((subnet for subnet in zone.subnets.public if address in subnet), None)
         if home is None:
-            public = ", ".join(map(str, zone.subnets.public))
+            public = _listed(zone.subnets.public)
             other = next((place for place, subnet in _subnets(parts.zones) if address in subnet), None)
             where = f"; it is in {_named(other, parts)}" if other else ""
             why = f"is not in a public subnet of this zone ({public}){where}"
@@ -130,7 +130,8 @@ def addresses_are_unique(parts: Parts) -> Iterator[Problem]:
     for path, address, first in _repeated(_private_addresses(parts)):
         yield Problem(path, str(address), f"is also {_named(first, parts)}", "write this nat's own address")
     for path, address, first in _repeated(_public_addresses(parts)):
-        yield Problem(path, str(address), f"is also {_named(first, parts)}", "write this nat's own Elastic IP")
+        own = "write each address once" if path[0] == "office" else "write this nat's own Elastic IP"
+        yield Problem(path, str(address), f"is also {_named(first, parts)}", own)
 
 
 def numbers_are_unique(parts: Parts) -> Iterator[Problem]:
@@ -224,9 +225,15 @@ def _networks(parts: Parts) -> Iterator[Placed[IPv4Network]]:
         for index, lan in enumerate(parts.office.lans):
             yield ("office", "lans", index), lan
     if parts.vpc is not None:
-        yield ("vpc", "network"), parts.vpc.network
+        yield from _each(("vpc", "network"), parts.vpc.network)
     if parts.tunnels is not None:
         yield ("tunnels", "network"), parts.tunnels.network
+
+
+def _each(path: KeyPath, values: Sequence[T]) -> Iterator[Placed[T]]:
+    """The items of a list for which one value may stand alone."""
+    for index, value in enumerate(values):
+        yield (path if len(values) == 1 else (*path, index)), value
 
 
 def _subnets(zones: Mapping[int, Zone]) -> Iterator[Placed[IPv4Network]]:
@@ -243,8 +250,8 @@ def _private_addresses(parts: Parts) -> Iterator[Placed[IPv4Address]]:
 
 
 def _public_addresses(parts: Parts) -> Iterator[Placed[IPv4Address]]:
-    if parts.office is not None and parts.office.public_address is not None:
-        yield ("office", "public_address"), parts.office.public_address
+    if parts.office is not None:
+        yield from _each(("office", "public_address"), parts.office.public_address)
     for index, zone in parts.zones.items():
         yield ("zones", index, "nat", "public_address"), zone.nat.public_address
 
@@ -273,6 +280,10 @@ def _named(path: KeyPath, parts: Parts) -> str:
     if path[0] != "zones":
         return dotted(path)
     return f"{dotted(path)} ({parts.zones[int(path[1])].name})"
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _usable(subnet: IPv4Network) -> str:

@@ -65,6 +65,17 @@ def test_secrets_are_hidden_and_for_root_alone(case: str) -> None:
     assert not [file.path for file in secret if file.text.strip() in shown]
 
 
+@pytest.mark.parametrize("network", ["10.65.0.0/16", "10.66.0.0/16"])
+def test_each_network_of_the_vpc_is_treated_alike(network: str) -> None:
+    first = "10.64.0.0/16"
+    for host in plans("dynamic-two-lans"):
+        files = [file.text for path, file in rendered("dynamic-two-lans").items() if host in path.parts]
+        lines = [line for text in files for line in text.splitlines()]
+        of_the_first = [line for line in lines if first in line]
+        assert of_the_first
+        assert [line for line in lines if network in line] == [line.replace(first, network) for line in of_the_first]
+
+
 def test_settings_of_the_running_kernel_are_those_of_the_file() -> None:
     nat = plans(LAB)["nat-us-east-1a"]
     assert forwarding.settings(forwarding.file(nat).text) == {

@@ -1,6 +1,7 @@
 """Sites that hypothesis may draw, as the data that a site file would hold."""
 
 from ipaddress import IPv4Network
+from itertools import zip_longest
 from string import ascii_lowercase
 from typing import Any
 
@@ -8,7 +9,10 @@ from hypothesis import strategies as st
 
 Data = dict[str, Any]
 
-VPCS = [IPv4Network(network) for network in ("10.0.0.0/16", "10.64.0.0/14", "172.16.0.0/16", "198.18.0.0/15")]
+VPCS = [
+    [IPv4Network(network) for network in networks]
+    for networks in (["10.0.0.0/16"], ["172.16.0.0/16"], ["10.64.0.0/18", "100.64.0.0/16"], ["192.168.128.0/17"])
+]
 LANS = [IPv4Network(network) for network in ("192.168.50.0/24", "192.168.51.0/25", "10.1.0.0/16", "172.31.0.0/20")]
 TUNNELS = [IPv4Network(network) for network in ("10.200.0.0/16", "172.30.0.0/16", "10.255.0.0/16")]
 
@@ -19,14 +23,17 @@ def sites(draw: st.DrawFn, min_zones: int = 1) -> Data:
     vpc = draw(st.sampled_from(VPCS))
     count = draw(st.integers(min_zones, 16))
     letters = draw(st.permutations(ascii_lowercase))[:count]
-    subnets = iter(list(vpc.subnets(new_prefix=24))[:256])
+    parts = zip_longest(*(network.subnets(new_prefix=24) for network in vpc))
+    subnets = (subnet for part in parts for subnet in part if subnet)
     site: Data = {
         "office": {
             "ssh": {"host": draw(st.sampled_from(["192.168.50.1", "router.example.com", "2001:db8::1"]))},
-            "public_address": draw(st.sampled_from(["198.51.100.250", "dynamic"])),
+            "public_address": draw(
+                st.sampled_from(["198.51.100.250", "dynamic", ["198.51.100.250", "198.51.100.251"]])
+            ),
             "lans": draw(st.lists(st.sampled_from(LANS).map(str), min_size=1, unique=True)),
         },
-        "vpc": {"network": str(vpc)},
+        "vpc": {"network": str(vpc[0]) if len(vpc) == 1 else [str(network) for network in vpc]},
         "operators": draw(st.sampled_from([["0.0.0.0/0"], ["203.0.113.0/24", "198.51.100.250/32"]])),
         "zones": [draw(zones(index, letter, subnets)) for index, letter in enumerate(letters)],
     }

@@ -39,7 +39,7 @@ def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:
     given, default = load(full), load(ROOT / "site.example.yml")
 
     assert given.ssh.key is not None
-    assert given.vpc.resolver == default.vpc.network[2]
+    assert given.vpc.resolver == default.vpc.network[0][2]
     assert given.tunnels == default.tunnels
     assert given.strategy == default.strategy
     first, same = given.zones[0], default.zones[0]

@@ -92,7 +92,7 @@ def test_no_two_networks_overlap(data: Data) -> None:
     office = office_of(data)
     tunnels = [tunnel.network for tunnel in office.tunnels]
 
-    for one, other in combinations([*tunnels, *office.lans, office.vpc], 2):
+    for one, other in combinations([*tunnels, *office.lans, *office.vpc], 2):
         assert not one.overlaps(other)
 
 
