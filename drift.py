@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from output import outlive_reader
+
 HERE = Path(__file__).parent
 MATCH, ERROR, PENDING = 0, 1, 2
 
@@ -75,4 +77,5 @@ def _changes(output: str) -> dict[str, list[str]] | None:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

@@ -11,7 +11,6 @@ goes on from there.
 """
 
 import argparse
-import io
 import queue
 import shlex
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 import drift
 from credentials.errors import CredentialsError
 from credentials.store import Store
+from output import outlive_reader
 from remote import ahead
 from topology.load import SiteError, load, site_path
 from topology.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
@@ -43,9 +43,6 @@ class RebuildError(Exception):
 def main() -> int:
     """All stages in order; the exit status."""
     arguments = _parser().parse_args()
-    # In order with what is said on standard error, also where this is no terminal.
-    assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(line_buffering=True)
     try:
         rebuild(arguments.hosts, arguments.host_key, arguments.wait)
     except (SiteError, CredentialsError) as error:
@@ -274,4 +271,5 @@ def _verdict(hosts: Sequence[str], zones: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

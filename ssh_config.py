@@ -10,6 +10,7 @@ The jump needs neither tunnel nor detour: only that NAT's public address, and an
 
 import sys
 
+from output import outlive_reader
 from topology.load import SiteError, load
 from topology.plan import HostPlan, NatPlan, OfficePlan, Tunnel, plan
 
@@ -57,4 +58,5 @@ def _others(hosts: dict[str, HostPlan], zone: str) -> tuple[Tunnel, ...]:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from credentials import init
 from credentials.errors import CredentialsError
 from credentials.store import Store
+from output import outlive_reader
 from topology.load import SiteError, load, site_path
 from topology.plan import plan
 
@@ -65,4 +66,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

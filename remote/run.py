@@ -1,8 +1,9 @@
 """What a run of pyinfra owes whoever typed it: options that do what they say, an exit status that is true, no idling.
 
 pyinfra 3.10 exits 0 after Ctrl-C, after `--limit` with a name that is nobody's, and with `--no-wait` whatever fails;
-and with `--yes` a dry run finds no changes, ever. To know an operation's line number it reads the source of every frame
-of its call, which for a site of many zones is most of a run that changes nothing.
+with `--yes` a dry run finds no changes, ever; and without a terminal its questions end in a traceback. To know an
+operation's line number it reads the source of every frame of its call, which for a site of many zones is most of a run
+that changes nothing.
 """
 
 import difflib
@@ -17,8 +18,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from pyinfra import state
 from pyinfra.api import util
 
+from output import outlive_reader
 from remote import ahead
 
 DEPLOY = "deploy.py"
@@ -28,19 +31,24 @@ INTERRUPTED = 130  # as a shell has it
 def check(names: Iterable[str]) -> None:
     """End the run, before it connects anywhere, if its options make no sense; `names` are all hosts and groups.
 
-    From here on Ctrl-C ends it with a status of its own, and operations cost no reading of source files.
+    From here on Ctrl-C ends it with a status of its own, operations cost no reading of source files, the run goes on
+    when the reader of its output is gone, and without a terminal a host that fails ends it instead of a question.
     """
+    outlive_reader()
     context = click.get_current_context(silent=True)
-    if complaint := complaint_about(context.params if context else {}, list(names)):
+    terminal = sys.stdin.isatty()
+    if complaint := complaint_about(context.params if context else {}, list(names), terminal=terminal):
         sys.exit(complaint)
+    if context and not terminal and state.should_raise_failed_hosts:
+        state.should_raise_failed_hosts = lambda _state: True
     signal.signal(signal.SIGINT, _interrupted)
     if not ahead.may_go():
         sys.exit("Nothing was done.")
     vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
 
 
-def complaint_about(options: Mapping[str, Any], names: list[str]) -> str:
-    """What is wrong with pyinfra's options; empty if nothing is."""
+def complaint_about(options: Mapping[str, Any], names: list[str], *, terminal: bool = True) -> str:
+    """What is wrong with pyinfra's options, on a `terminal` or without one; empty if nothing is."""
     for option in ("limit", "exclude"):
         for pattern in options.get(option) or ():
             if not any(fnmatch(name, pattern) for name in names):
@@ -49,7 +57,14 @@ def complaint_about(options: Mapping[str, Any], names: list[str]) -> str:
                 return f"--{option} {pattern}: no host or group is called so; {meant} Nothing was done."
     if options.get("dry") and options.get("yes"):
         return "--dry with --yes (or PYINFRA_YES) shows no changes, whatever would change: leave one of them out."
-    is_deploy = any(PurePath(word).name == DEPLOY for word in options.get("operations") or ())
+    words = options.get("operations") or ()
+    asks = any(word.endswith(".py") for word in words) and not any(map(options.get, ("yes", "dry", "json_output")))
+    if asks and not terminal:
+        return (
+            "There is no terminal to confirm the changes on. Type -y to make them without a question, or --dry --diff"
+            " to see them and change nothing. Nothing was done."
+        )
+    is_deploy = any(PurePath(word).name == DEPLOY for word in words)
     for option in ("serial", "no_wait"):
         if is_deploy and options.get(option):
             return (

@@ -52,6 +52,23 @@ def test_what_is_no_deploy_may_go_one_by_one() -> None:
     assert not complaint_about({"serial": True, "operations": ("exec", "uptime")}, NAMES)
 
 
+@pytest.mark.parametrize("option", ["yes", "dry", "json_output"])
+def test_a_run_that_asks_nothing_needs_no_terminal(option: str) -> None:
+    options: dict[str, object] = {"operations": ("drain.py",)}
+    assert complaint_about(options, NAMES, terminal=False).startswith("There is no terminal to confirm the changes on.")
+    assert not complaint_about(options | {option: True}, NAMES, terminal=False)
+    assert not complaint_about(options, NAMES, terminal=True)
+    assert not complaint_about({"operations": ("debug-inventory",)}, NAMES, terminal=False)
+
+
+def test_without_a_terminal_a_deploy_names_what_to_type() -> None:
+    run = pyinfra("deploy.py")
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == 1
+    assert "Type -y to make them without a question, or --dry --diff to see them" in output
+    assert "Connecting" not in output and "Traceback" not in output and "exception" not in output, output
+
+
 def test_pyinfra_itself_says_so() -> None:
     run = pyinfra("deploy.py", "--limit", "nat-us-east-1z")
     output, _ = run.communicate(timeout=30)

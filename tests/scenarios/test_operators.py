@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from tests.scenarios.flows import changed
-from tests.scenarios.harness import Host, World, comes_to_operation, spaceless
+from tests.scenarios.harness import DEPLOY, Host, World, comes_to_operation, spaceless
 
 B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
 REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
@@ -76,6 +76,16 @@ def test_a_name_that_is_nobodys_is_an_error(world: World) -> None:
     assert failed.status == 1
     assert "--limit nat-us-east-1d: no host or group is called so; did you mean nat-us-east-1" in failed.output
     assert "Connecting" not in failed.output
+
+
+def test_without_a_terminal_a_host_that_does_not_answer_ends_a_plan(world: World) -> None:
+    site = world.copy_of_site()
+    site["zones"][2]["nat"]["ssh"] = {"port": 9}
+    world.use(site)
+    failed = world.run(*DEPLOY, "--dry", "--limit", "nat")
+    assert failed.status == 1
+    assert f"[{C.name}] Could not connect" in spaceless(failed) and "of hosts failed" in failed.output
+    assert "Traceback" not in failed.output and "EOF" not in failed.output
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""Commands whose reader has gone: a pipe that is closed ends no work, and shows no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from topology.load import ROOT
+
+SITE = ROOT / "site.example.yml"
+
+
+def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours whose standard output is a pipe that nobody reads any more."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env={**os.environ, "SITE": str(SITE), "IDENTITIES": f"{folder}/ids", "AGE_IDENTITY_FILE": f"{folder}/age"},
+            stdin=subprocess.DEVNULL,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(write)
+
+
+def test_all_identities_are_made_although_the_reader_is_gone(tmp_path: Path) -> None:
+    made = with_output_closed(tmp_path, "-m", "credentials", "init")
+    assert (made.returncode, made.stderr) == (0, "")
+    hosts = [f"{name}.{kind}" for name in ("office", "nat-us-east-1a", "nat-us-east-1b") for kind in ("crt", "key.age")]
+    tunnels = [f"tunnel-us-east-1{letter}.key.age" for letter in "ab"]
+    assert sorted(path.name for path in (tmp_path / "ids").iterdir()) == sorted([*hosts, *tunnels, "recipients.txt"])
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["ssh_config.py"], 0),
+        (["rebuild.py", "--help"], 0),
+        (["drift.py", "--help"], 0),
+        (["-m", "lab", "--help"], 0),
+        (["-m", "pyinfra", "inventory.py", "debug-inventory", "--json"], 0),
+    ],
+    ids=["ssh_config", "rebuild", "drift", "lab", "pyinfra"],
+)
+def test_a_reader_that_is_gone_brings_no_traceback(tmp_path: Path, words: list[str], status: int) -> None:
+    done = with_output_closed(tmp_path, *words)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
