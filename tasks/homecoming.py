@@ -45,8 +45,9 @@ home() {
     deadline=$(( $(date +%s) + PATIENCE ))
     until said=$(LC_ALL=C ping -n -c 1 -W 1 -t 1 "$2" 2>&1); echo "$said" | grep -q "^From $3 .*Time to live"; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
-            hop=$(echo "$said" | sed -n 's/^From \\([0-9.]*\\) .*Time to live/\\1/p')
-            echo "$1: what is new goes by ${hop:-no tunnel at all}, not by $3, its own NAT's end; is the zone drained?"
+            hop=$(echo "$said" | sed -n 's/^From \\([0-9.]*\\) .*Time to live.*/\\1/p')
+            echo "$1: new connections go through ${hop:-no tunnel}, not through $3, its own NAT. See detour show on" \
+                "the office router; for a drained zone: pyinfra inventory.py drain.py --data zone=$1 --data back=true"
             return
         fi
         sleep 0.5
