@@ -10,6 +10,7 @@ pyrage.
 """
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,11 @@ Recipient: TypeAlias = x25519.Recipient
 VARIABLE = "AGE_IDENTITY"
 FILE_VARIABLE = "AGE_IDENTITY_FILE"
 
+_OTHER_IDENTITIES = (
+    ("AGE-PLUGIN-", "holds an identity of an age plugin"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----", "is an ssh key"),
+)
+_SSH_KEYS = ("ssh-", "ecdsa-", "sk-")
 _ENCRYPTED = ("age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----")
 
 
@@ -110,19 +116,26 @@ def recipients(path: Path) -> list[Recipient]:
             found.append(x25519.Recipient.from_str(text))
         except pyrage.RecipientError:
             # The line is not quoted: it may be a secret key, put there by mistake.
-            where = f"{path}, line {number}"
+            wrong = f"{path}, line {number} {_instead_of_a_public_key(text)}"
         else:
             continue
         del line, text
-        raise CredentialsError(
-            f"{where} is not an age public key.\nWrite one `age1…` per line, as `age-keygen -y` prints it."
-        )
+        raise CredentialsError(f"{wrong}.\nWrite one `age1…` per line, as `age-keygen -y` prints it.")
     if not found:
         raise CredentialsError(
             f"{path} names nobody, so nobody could read what is encrypted.\n"
             "Write your age public key there, `age1…`, as `age-keygen -y` prints it."
         )
     return found
+
+
+def _instead_of_a_public_key(text: str) -> str:
+    """What a recipient is that is not an age public key."""
+    if re.fullmatch(r"age1.+1[a-z0-9]+", text):  # Bech32: what stands before the last 1 names the plugin
+        return "is for an age plugin, which is not supported"
+    if text.startswith(_SSH_KEYS):
+        return "is an ssh key, which is not supported"
+    return "is not an age public key"
 
 
 def encrypt(text: str, to: Sequence[Recipient]) -> str:
@@ -158,7 +171,9 @@ def _parse(text: str) -> list[x25519.Identity] | str:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines or not all(line.startswith("AGE-SECRET-KEY-1") for line in lines):
-        return "holds no age identity.\nIt must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
+        what = next((what for start, what in _OTHER_IDENTITIES if any(line.startswith(start) for line in lines)), "")
+        wrong = f"{what}, which is not supported" if what else "holds no age identity"
+        return f"{wrong}.\nIt must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
     try:
         return [x25519.Identity.from_str(line) for line in lines]
     except pyrage.IdentityError:

@@ -198,8 +198,19 @@ def test_secrets_without_recipients_are_not_taken_over(desk: Desk) -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["age1nonsense", "ssh-ed25519 AAAA", "secret"])
-def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("age1nonsense", "is not an age public key"),
+        ("secret", "is not an age public key"),
+        (
+            "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t",
+            "is for an age plugin, which is not supported",
+        ),
+        ("ssh-ed25519 AAAAC3Nza", "is an ssh key, which is not supported"),
+    ],
+)
+def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: str, wrong: str) -> None:
     desk.folder.mkdir()
     if line == "secret":
         line = str(x25519.Identity.generate())
@@ -207,8 +218,7 @@ def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: s
     with desk.refused() as text:
         list(init.init(desk.store(), desk.plans()))
     assert text == [
-        f"{desk.folder}/recipients.txt, line 3 is not an age public key.\n"
-        "Write one `age1…` per line, as `age-keygen -y` prints it."
+        f"{desk.folder}/recipients.txt, line 3 {wrong}.\nWrite one `age1…` per line, as `age-keygen -y` prints it."
     ]
 
 

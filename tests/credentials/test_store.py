@@ -238,6 +238,23 @@ def test_an_identity_that_is_none(ready: Desk, change: Callable[[str], str]) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("AGE-PLUGIN-YUBIKEY-1QQQQQQQQQQQQQ", "holds an identity of an age plugin"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn", "is an ssh key"),
+    ],
+)
+def test_an_identity_of_a_plugin_or_ssh(ready: Desk, line: str, wrong: str) -> None:
+    ready.age_key.write_text(f"# kept elsewhere\n{line}\n")
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.age_key} {wrong}, which is not supported.\n"
+        "It must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
+    ]
+
+
 def test_an_identity_that_is_cut_short(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text()[:-5])
     with ready.refused() as text:
