@@ -181,6 +181,22 @@ def test_without_a_probe_the_nat_itself_is_asked(world: World, desk: Host, offic
         desk.reaches(ZONE_A)
     office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
     desk.reaches(ZONE_A)
+    # A NAT that was doubted already when it ceased to forward is found out too; each comes home, however often its
+    # kernel was asked.
+    with changed(A, "sysctl -w net.ipv4.ip_forward=0", "sysctl -w net.ipv4.ip_forward=1"):
+        office.succeeds(f"{DETOUR} mark 1 doubted")
+        office.eventually(f"{DETOUR} show | grep -q 'us-east-1a:.* broken'", NOTICED + 1)
+    with Background(office, f"ping -n -i 0.3 -t 1 -I 10.200.1.2 {ZONE_A}"):
+        for nat in (A, B):
+            nat.succeeds(f"systemctl restart {SERVER}")
+        office.eventually(f"{DETOUR} show | grep -c trusted | grep -qx 3", HOME_AGAIN)
+
+
+def test_a_watch_that_has_lost_a_part_starts_again(world: World, office: Host) -> None:
+    watch = "systemctl show --property=MainPID --value vpc-openvpn-watch"
+    before = office.succeeds(watch).strip()
+    office.succeeds(f"kill -9 $(pgrep -P {before} | head -1)")
+    office.eventually(f"pid=$({watch}); [ $pid != {before} ] && [ $pid != 0 ]", 5)
 
 
 def test_a_target_that_answers_nobody_is_not_the_nats_fault(world: World, desk: Host, office: Host) -> None:
