@@ -6,7 +6,7 @@ from remote.operations import Service
 from remote.trial import Trial
 from tasks import paths
 from templates import render
-from topology.plan import MARK_MASK, ZONES_RULE, ZONES_TABLE, HostPlan
+from topology.plan import MARK_MASK, ROUTER_RULE, ROUTER_TABLE, ZONES_RULE, ZONES_TABLE, HostPlan
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
@@ -29,6 +29,8 @@ def files(plan: HostPlan) -> tuple[File, ...]:
                 plan=plan,
                 zones_table=ZONES_TABLE,
                 zones_rule=ZONES_RULE,
+                router_table=ROUTER_TABLE,
+                router_rule=ROUTER_RULE,
                 route_protocol=ROUTE_PROTOCOL,
             ),
         ),

@@ -34,6 +34,10 @@ DRAINED = f"{HOME}/drained"  # a file for each zone that an operator has drained
 SEEN = f"{RUN}/seen"  # what the watch thinks of each tunnel
 PATHS_FILE = f"{RUN}/paths.conf"  # the two together, as BIRD reads them
 
+# On the office router, about what it sends itself.
+SOURCE = f"{LIB}/source"
+SOURCE_FILE = f"{RUN}/source.conf"
+
 SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"
 
 

@@ -5,16 +5,16 @@ from remote.files import Directory, File
 from remote.operations import Service
 from tasks import paths
 from templates import render
-from topology.plan import BEATS, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
+from topology.plan import BEATS, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
 UNITS = {
-    paths.BIRD_UNIT: [paths.record(paths.BIRD_UNIT)],
+    paths.BIRD_UNIT: [paths.record(paths.BIRD_UNIT), paths.SOURCE_FILE],
     paths.WATCH_UNIT: [paths.record(paths.WATCH_UNIT), paths.SEEN, paths.PATHS_FILE, paths.DRAINED],
 }
 OWNED = (
     *(f"{paths.UNITS}/{unit}" for unit in UNITS),
-    *(paths.BIRD_CONFIGURATION, paths.DETOUR, paths.WATCH, paths.WATCHES),
+    *(paths.BIRD_CONFIGURATION, paths.SOURCE, paths.DETOUR, paths.WATCH, paths.WATCHES),
 )
 
 
@@ -27,6 +27,10 @@ def services(plan: HostPlan) -> list[tuple[Service, tuple[File, ...]]]:
 
 def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
     record = paths.record(paths.BIRD_UNIT)
+    scripts = [source(plan)] if isinstance(plan, OfficePlan) else []
+    prepare = [script.path for script in scripts]
+    if isinstance(plan, OfficePlan) and plan.watches:
+        prepare.append(f"{paths.DETOUR} settle")
     configuration = File(
         paths.BIRD_CONFIGURATION,
         render(
@@ -36,6 +40,9 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
             beats=BEATS,
             detour_script=paths.DETOUR,
             paths_file=paths.PATHS_FILE,
+            router_table=ROUTER_TABLE,
+            source_script=paths.SOURCE,
+            source_file=paths.SOURCE_FILE,
         ),
     )
     unit = File(
@@ -45,10 +52,17 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
             configuration=paths.BIRD_CONFIGURATION,
             socket=paths.BIRD_SOCKET,
             record=record,
-            prepare=f"{paths.DETOUR} settle" if isinstance(plan, OfficePlan) and plan.watches else "",
+            prepare=prepare,
         ),
     )
-    return Service(paths.BIRD_UNIT, (configuration,), record, reload=True), (configuration, unit)
+    return Service(paths.BIRD_UNIT, (configuration,), record, reload=True), (*scripts, configuration, unit)
+
+
+def source(plan: OfficePlan) -> File:
+    """What finds the address that the router's own packets to the VPC have."""
+    template = "office/usr/local/lib/vpc-openvpn/source.j2"
+    text = render(template, plan=plan, source_file=paths.SOURCE_FILE, socket=paths.BIRD_SOCKET)
+    return File(paths.SOURCE, text, mode="755")
 
 
 def _watch(plan: OfficePlan) -> tuple[Service, tuple[File, ...]]:

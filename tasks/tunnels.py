@@ -49,7 +49,11 @@ def _office_end(plan: OfficePlan, connection: Connection, store: Store) -> End:
     )
     configuration = (
         File(f"/etc/openvpn/client/{connection.name}.conf", text),
-        File(paths.TUNNEL_UP, render("office/usr/local/lib/vpc-openvpn/tunnel-up.j2"), mode="755"),
+        File(
+            paths.TUNNEL_UP,
+            render("office/usr/local/lib/vpc-openvpn/tunnel-up.j2", source_script=paths.SOURCE),
+            mode="755",
+        ),
     )
     # What is new goes by a detour; a moment later the tunnel may go.
     leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.watches else ""

@@ -20,6 +20,7 @@ BEATS = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, and its rules' priorities, in the order in which the kernel asks them. A tunnel's
 # number is added; nothing else is at 8000 to 9999 unless somebody put it there.
 OWN_RULES, HOLD_RULES, WAIT_RULES, PIN_RULES, ZONES_RULE = 8000, 8300, 8600, 8900, 9200
+ROUTER_RULE, ROUTER_TABLE = 9199, 9800  # for what the office router itself sends
 ZONES_TABLE, HOLD_TABLES, WAIT_TABLES, OWN_TABLES = 8600, 8900, 9200, 9500
 MARK_MASK = "0xff000000"
 OFFICE = "office"  # the office router's name in the inventory, and in its certificate

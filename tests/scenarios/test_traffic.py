@@ -6,6 +6,7 @@ desk 192.168.50.10 ── office ══ tunnel per zone ══ nat-Z 10.0.n.10 �
 
 import pytest
 
+from tests.scenarios.flows import PEERS, PORT, Arrivals, Background, changed
 from tests.scenarios.harness import Host, World
 
 ZONES = {"us-east-1a": 1, "us-east-1b": 2, "us-east-1c": 3}
@@ -33,3 +34,20 @@ def test_a_zone_leaves_by_its_own_nat(world: World, zone: str, number: int) -> N
     # It is the NAT's rule that lets it out: without it, nothing comes back.
     nat.succeeds("iptables -t nat -F vpc-openvpn-postrouting")
     app.fails(ask)
+
+
+def test_the_router_itself_reaches_a_zone_from_the_offices_network(world: World, office: Host) -> None:
+    app = Host("app-us-east-1a")
+    connect = f"timeout 2 bash -c '</dev/tcp/10.0.21.10/{PORT}'"
+    with Background(app, f"{PEERS} echo {PORT}"), Arrivals(app, "192.168.50.1", "10.0.21.10") as packets:
+        app.eventually(f"{PEERS} connect 127.0.0.1 {PORT}")
+        office.succeeds(connect)
+        packets.come()
+        # The watch's questions keep the tunnel's address.
+        office.succeeds("/usr/local/lib/vpc-openvpn/detour show | grep -c trusted | grep -qx 3")
+        # A router that loses its address there still has its ways to the zones.
+        with changed(office, "ip address del 192.168.50.1/24 dev lan", "ip address add 192.168.50.1/24 dev lan"):
+            office.succeeds("ip route get 10.0.21.10 | grep -q 'dev tun-1 '")
+        # It has the LAN's address again when a tunnel, or BIRD, starts.
+        office.succeeds("systemctl reload vpc-openvpn-bird")
+        office.eventually(connect)
