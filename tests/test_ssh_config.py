@@ -4,9 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from ssh_config import main, ssh_config
+from tests.topology.strategies import Data, sites
 from topology.load import ROOT, load
+from topology.model import Site
 from topology.plan import plan
 
 
@@ -26,6 +29,11 @@ def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
     [advice] = [line for line in config.read_text().splitlines() if line.endswith(" 10.0.21.10")]
     words = advice.partition(": ssh ")[2].split()
     assert read_by_ssh(config, *words)["proxyjump"] == "nat-us-east-1b"
+
+
+@given(sites())
+def test_every_site_has_one(data: Data) -> None:
+    assert "Host office\n" in ssh_config(plan(Site.model_validate(data)))
 
 
 def test_a_wrong_site_is_reported(

@@ -148,12 +148,20 @@ def _vpc_network(value: object) -> IPv4Network:
     """AWS also allows publicly routable networks ("VPC CIDR blocks"). They are refused here: the office sends what is
     for the VPC's networks into the tunnels or nowhere, so a wrong one would take a part of the internet from it.
     """
-    network = _network(value)
-    if not LARGEST <= network.prefixlen <= SMALLEST:
-        what = "larger" if network.prefixlen < LARGEST else "smaller"
-        why = f"is {what} than a VPC's network can be: AWS allows /{LARGEST} to /{SMALLEST}"
-        raise refuse(why, "write the VPC's IPv4 CIDR, or a list of them: [10.0.0.0/16, 100.64.0.0/16]")
+    network = _of_awss_size(value, "a VPC's network", "write the VPC's IPv4 CIDR, or a list of them")
     return _private(network)
+
+
+def _subnet(value: object) -> IPv4Network:
+    return _of_awss_size(value, "a subnet", "write the subnet's IPv4 CIDR (console: VPC → Subnets)")
+
+
+def _of_awss_size(value: object, what: str, instead: str) -> IPv4Network:
+    network = _network(value)
+    if LARGEST <= network.prefixlen <= SMALLEST:
+        return network
+    than = "larger" if network.prefixlen < LARGEST else "smaller"
+    raise refuse(f"is {than} than {what} can be: AWS allows /{LARGEST} to /{SMALLEST}", instead)
 
 
 def _tunnels_network(value: object) -> IPv4Network:
@@ -289,7 +297,7 @@ Network = Annotated[IPv4Network, PlainValidator(_network)]
 Port = Annotated[int, PlainValidator(_whole(1, 65535))]
 File = Annotated[Path, PlainValidator(_file)]
 User = Annotated[str, PlainValidator(_user)]
-Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed(0))]
+Subnet = Annotated[IPv4Network, PlainValidator(_subnet)]
 SomeNetworks = Annotated[tuple[Network, ...], BeforeValidator(_listed(1))]
 
 
@@ -386,10 +394,10 @@ class Tunnels(Section):
 
 
 class Subnets(Section):
-    public: SomeNetworks = Field(
+    public: Annotated[tuple[Subnet, ...], BeforeValidator(_listed(1))] = Field(
         description="the zone's subnets with a route to the internet gateway", examples=["[10.0.1.0/24]"]
     )
-    private: Networks = ()
+    private: Annotated[tuple[Subnet, ...], BeforeValidator(_listed(0))] = ()
 
 
 class Nat(Section):

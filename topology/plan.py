@@ -108,8 +108,11 @@ class Tunnel:
 
     @property
     def beyond(self) -> IPv4Address:
-        """An address that the nat would forward to. Nobody needs to have it: it is for packets that end at the nat."""
-        return self.subnets[-1][4]
+        """An address that the nat would forward to, for packets that end at the nat.
+
+        No host has it, not even the nat: the first four addresses of each subnet are AWS's ("Subnet CIDR blocks").
+        """
+        return self.subnets[-1][3]
 
     @property
     def beat(self) -> int:

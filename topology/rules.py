@@ -104,7 +104,8 @@ def nats_are_in_their_public_subnets(parts: Parts) -> Iterator[Problem]:
             yield Problem(path, str(address), why, "correct the address, or list its subnet under subnets.public")
         elif not AWS_RESERVED <= int(address) - int(home[0]) < home.num_addresses - 1:
             why = f"is reserved by AWS: no host has one of the first four addresses, or the last, of {home}"
-            yield Problem(path, str(address), why, _usable(home))
+            usable = f"from {home[AWS_RESERVED]} to {home[-2]}"
+            yield Problem(path, str(address), why, f"write the nat's own address, {usable}")
 
 
 def public_addresses_are_public(parts: Parts) -> Iterator[Problem]:
@@ -284,12 +285,6 @@ def _named(path: KeyPath, parts: Parts) -> str:
 
 def _listed(values: Iterable[object]) -> str:
     return ", ".join(map(str, values))
-
-
-def _usable(subnet: IPv4Network) -> str:
-    if subnet.num_addresses <= AWS_RESERVED + 1:
-        return "correct the subnet: it has no address for a host"
-    return f"write the nat's own address, from {subnet[AWS_RESERVED]} to {subnet[-2]}"
 
 
 def _free_tunnels_network(parts: Parts) -> str:

@@ -23,7 +23,8 @@ def sites(draw: st.DrawFn, min_zones: int = 1) -> Data:
     vpc = draw(st.sampled_from(VPCS))
     count = draw(st.integers(min_zones, 16))
     letters = draw(st.permutations(ascii_lowercase))[:count]
-    parts = zip_longest(*(network.subnets(new_prefix=24) for network in vpc))
+    size = draw(st.sampled_from([24, 26, 28]))
+    parts = zip_longest(*(network.subnets(new_prefix=size) for network in vpc))
     subnets = (subnet for part in parts for subnet in part if subnet)
     site: Data = {
         "office": {
@@ -59,7 +60,7 @@ def zones(draw: st.DrawFn, index: int, letter: str, subnets: Any) -> Data:
             "private": [str(subnet) for subnet in private],
         },
         "nat": {
-            "private_address": str(home[draw(st.integers(4, 254))]),
+            "private_address": str(home[draw(st.integers(4, home.num_addresses - 2))]),
             "public_address": f"198.51.100.{index + 1}",
         },
     }

@@ -245,8 +245,15 @@ def test_a_watch_asks_the_probe_or_the_nat() -> None:
     asked, derived, *_ = office_of(example(zones={"a": {"probe": "10.0.21.10"}})).watches
 
     assert (str(asked.target), asked.answers) == ("10.0.21.10", True)
-    assert (str(derived.target), derived.answers) == ("10.0.22.4", False)
+    assert (str(derived.target), derived.answers) == ("10.0.22.3", False)
     assert [other.zone for other in asked.others] == ["zone-b", "zone-c", "zone-d"]
+
+
+@given(sites())
+def test_a_nat_forwards_what_is_beyond_it(data: Data) -> None:
+    for nat in nats_of(data).values():
+        assert any(nat.tunnel.beyond in subnet for subnet in nat.subnets)
+        assert nat.tunnel.beyond != nat.private_address
 
 
 def test_single_has_one_connection_with_every_nat_in_it() -> None:
