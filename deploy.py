@@ -5,7 +5,7 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import exclusion, firewall, forward_path, forwarding, identity, packages, routing, tunnels
+from tasks import exclusion, firewall, forward_path, forwarding, identity, neighbours, packages, routing, tunnels
 from tasks.site import plan_of, store_for, zone_names
 
 plan = plan_of(host.name)
@@ -14,6 +14,7 @@ store = store_for(plan)
 exclusion.ensure()
 packages.install(host.data.packages, host.data.minimum_versions, host.data.idle_services)
 identity.install(plan, store)
+neighbours.warn_off(plan)
 firewall.load(plan)
 forwarding.enable(plan)
 tunnels.configure(plan, store)

@@ -161,6 +161,48 @@ def files(wanted: Sequence[File | Directory], owned: Sequence[str] = ()) -> Comm
     yield from script.commands
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Another program's file, whose service must read it: the shell command `read` has it do so, and succeeds where the
+    service does not run; empty where the program reads the file whenever it needs it. The directory `home` is there
+    where the program is installed.
+    """
+
+    file: File
+    home: str
+    read: str
+
+
+@operation()
+def heeded(readers: Sequence[Reader], unread: str) -> Commands:
+    """Files of programs that the host may have, read by their services. One that is not installed gets no file.
+
+    Below `unread`, a directory in /run, a file says that a service has yet to read what was written, for the run that
+    finds the last one cut short. A reboot has services read everything.
+    """
+    marks = {reader: f"{unread}/{PurePosixPath(reader.file.path).name}" for reader in readers}
+    now = host.get_fact(
+        HostState, files=[path for reader, mark in marks.items() for path in (reader.home, reader.file.path, mark)]
+    )
+    script = Script()
+    for reader, mark in marks.items():
+        if reader.home not in now.files:
+            continue
+        change = changes([reader.file], [], now.files)
+        if change.steps and reader.file.path not in now.files:
+            folder = quote(str(PurePosixPath(reader.file.path).parent))
+            change.steps.insert(0, f"{{ [ -d {folder} ] || install -d -m 755 {folder}; }}")
+        if reader.read and (change.steps or mark in now.files):
+            announce(f"Will have {reader.file.path} read")
+            change.steps.insert(0, f"install -d {quote(unread)} && : > {quote(mark)}")
+            change.steps += [f"{{ {reader.read}; }}", f"rm {quote(mark)}"]
+        script.steps += change.steps
+        script.contents += change.contents
+    if not script.steps:
+        host.noop("they have read what is on disk")
+    yield from script.commands
+
+
 @operation()
 def sysctls(file: File, values: Mapping[str, str]) -> Commands:
     """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any)."""

@@ -38,6 +38,13 @@ PATHS_FILE = f"{RUN}/paths.conf"  # the two together, as BIRD reads them
 SOURCE = f"{LIB}/source"
 SOURCE_FILE = f"{RUN}/source.conf"
 
+# Read by others' services. `0-` sorts before the names that people give: of networkd's files the first match counts.
+NETWORKD_SETTINGS = "/etc/systemd/networkd.conf.d/vpc-openvpn.conf"
+NETWORKD_INTERFACES = "/etc/systemd/network/0-vpc-openvpn.network"
+NETWORK_MANAGER = "/etc/NetworkManager/conf.d/vpc-openvpn.conf"
+NEEDRESTART = "/etc/needrestart/conf.d/vpc-openvpn.conf"
+UNREAD = f"{RUN}/unread"  # a file for each of those that was written and that its service has not read yet
+
 SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from credentials.store import Store
 from remote.files import File
-from tasks import firewall, forwarding, identity, routing, tunnels
+from tasks import firewall, forwarding, identity, neighbours, routing, tunnels
 from topology.load import load
 from topology.plan import HostPlan, plan
 
@@ -49,6 +49,7 @@ def files(host: HostPlan) -> Iterator[File]:
     """All that is written to one host."""
     store = NamedStore(Path("nowhere"))
     yield from identity.files(host, store)
+    yield from (reader.file for reader in neighbours.readers(host))
     yield from firewall.files(host)
     yield forwarding.file(host)
     for end in tunnels.ends(host, store):

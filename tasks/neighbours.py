@@ -1,0 +1,37 @@
+"""The managers of networks and services that a host may have leave alone what is ours."""
+
+from remote import operations
+from remote.files import File
+from remote.operations import Reader
+from tasks import paths
+from templates import render
+from topology.plan import HostPlan, OfficePlan
+
+_IF_NETWORKD_RUNS = "! systemctl is-active --quiet systemd-networkd ||"
+_IF_NETWORK_MANAGER_RUNS = "! systemctl is-active --quiet NetworkManager ||"
+
+# By path: the directory that comes with the program, and the command that has it read the file.
+_READERS = {
+    # networkd reads its settings when it starts, and at no other time.
+    paths.NETWORKD_SETTINGS: ("/etc/systemd", f"{_IF_NETWORKD_RUNS} systemctl restart systemd-networkd"),
+    paths.NETWORKD_INTERFACES: ("/etc/systemd", f"{_IF_NETWORKD_RUNS} networkctl reload"),
+    paths.NETWORK_MANAGER: ("/etc/NetworkManager", f"{_IF_NETWORK_MANAGER_RUNS} systemctl reload NetworkManager"),
+    paths.NEEDRESTART: ("/etc/needrestart", ""),
+}
+
+
+def readers(plan: HostPlan) -> list[Reader]:
+    """What each of these programs is to know, and how it comes to know it."""
+    if isinstance(plan, OfficePlan):
+        interfaces = [connection.interface for connection in plan.connections]
+    else:
+        interfaces = [plan.tunnel.nat_interface]
+    return [
+        Reader(File(path, render(f"any{path}.j2", interfaces=interfaces, unit=paths.BIRD_UNIT)), home, read)
+        for path, (home, read) in _READERS.items()
+    ]
+
+
+def warn_off(plan: HostPlan) -> None:
+    """Have them leave tunnels, routes and rules alone, before there are any that they could remove."""
+    operations.heeded(name="Network managers leave the tunnels alone", readers=readers(plan), unread=paths.UNREAD)
