@@ -16,7 +16,9 @@ from topology import load as _load
 from topology import plan as _plan
 
 try:
-    _plans = _plan.plan(_load.load())
+    _site = _load.load()
+    _connection.check(_site)
+    _plans = _plan.plan(_site)
 except _load.SiteError as _error:
     _sys.exit(str(_error))
 

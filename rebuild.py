@@ -59,14 +59,18 @@ def main() -> int:
 
 def rebuild(words: Sequence[str], expected_keys: Sequence[str], wait: float) -> None:
     """Raises SiteError, CredentialsError or RebuildError; before the deploy begins, no host has been changed."""
-    plans = plan(load())
+    site = load()
+    plans = plan(site)
     hosts = _chosen(words, plans)
     keys = _expected(expected_keys, hosts)
     Store.from_environment(site_path()).check(hosts)
     stages = Stages()
     with _pyinfra(DEPLOY, "-y", limits=list(hosts)) as deploy, ThreadPoolExecutor(1) as beside:
         # Imported here, as that takes as long as pyinfra takes to start; so they do it side by side.
+        from remote import connection
         from remote.acceptance import AcceptanceError, judge, wait_for_ssh
+
+        connection.check(site)
 
         try:
             with stages.timed("ssh answers"):
@@ -202,7 +206,7 @@ class Ahead:
         print(f"\n$ {shlex.join(self._command)}")
         with suppress(BrokenPipeError):  # it has ended; what it said comes below
             self._process.stdin.write(f"{ahead.GO}\n")
-            self._process.stdin.flush()
+            self._process.stdin.close()  # what asks without a terminal gets an end of file, and does not wait for ever
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read, args=[self._process.stdout, lines]).start()
         began = time.monotonic()

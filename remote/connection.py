@@ -6,7 +6,11 @@ from pathlib import Path
 import click
 from pyinfra import logger
 
+from remote import host_keys, ssh_keys
+from topology.load import SiteError, site_path
+from topology.model import Site
 from topology.plan import Ssh
+from topology.problem import KeyPath, Problem, report
 
 COMMAND_TIMEOUT = 900  # seconds; the longest is an installation that waits for two locks of apt, five minutes each
 
@@ -26,6 +30,32 @@ def data(ssh: Ssh) -> dict[str, str | int | bool]:
         "_sudo": ssh.user != "root",
         "_timeout": COMMAND_TIMEOUT,
     }
+
+
+def check(site: Site) -> None:
+    """Raise SiteError if a file that the site names for ssh cannot be used: private keys, known_hosts.
+
+    Asks for no passphrase, connects nowhere. From here on pyinfra reads those files as `ssh_keys` and `host_keys` do.
+    """
+    files: dict[KeyPath, Path | None] = {
+        ("ssh", "key"): site.ssh.key,
+        ("office", "ssh", "key"): site.office.ssh.key,
+        **{("zones", index, "nat", "ssh", "key"): zone.nat.ssh.key for index, zone in enumerate(site.zones)},
+    }
+    problems = []
+    for path, file in files.items():
+        try:
+            if file is not None:
+                ssh_keys.find(file)
+        except ssh_keys.UnusableKeyError as error:
+            problems.append(Problem(path, str(file), error.why, error.instead))
+    why, instead = host_keys.complaint_about(site.ssh.known_hosts)
+    if why:
+        problems.append(Problem(("ssh", "known_hosts"), str(site.ssh.known_hosts), why, instead))
+    if problems:
+        raise SiteError(f"{report(str(site_path()), problems, {})}\nNothing was connected to.")
+    ssh_keys.adopt()
+    host_keys.adopt()
 
 
 def adapt_messages(known_hosts: Path) -> None:
@@ -55,5 +85,4 @@ class _OwnKnownHosts(logging.Filter):
                 "For a machine that replaces another, make rebuild does both, and goes on from there."
             )
             record.args = None
-        # The file comes with the first host's key; until then its absence is no failure.
-        return self._path.exists() or not message.startswith(f"Failed to load host keys from {self._path}")
+        return True

@@ -239,7 +239,10 @@ def _user(value: object) -> str:
 
 def _file(value: object, info: ValidationInfo) -> Path:
     """A path as written or, with a `resolve` in the validation's context, as that function resolves it."""
-    path = Path(_text(value, "a file name"))
+    text = _text(value, "a file name")
+    if not text.isprintable() or "PRIVATE KEY" in text:
+        raise refuse("is not the name of a file", "write the file's name, such as ~/.ssh/id_ed25519")
+    path = Path(text)
     resolve: Callable[[Path], Path] = (info.context or {}).get("resolve", lambda path: path)
     return resolve(path)
 

@@ -30,6 +30,8 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, (list, tuple, dict)):
         return ""
     text = str(value)
+    if "PRIVATE KEY" in text:
+        return "(a private key, not shown)"
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 

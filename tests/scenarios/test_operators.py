@@ -3,12 +3,14 @@
 operator, operator ── office, nat-us-east-1a, -1b, -1c
 """
 
+import os
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.scenarios.flows import changed
 from tests.scenarios.harness import DEPLOY, Host, World, comes_to_operation, spaceless
@@ -86,6 +88,58 @@ def test_without_a_terminal_a_host_that_does_not_answer_ends_a_plan(world: World
     assert failed.status == 1
     assert f"[{C.name}] Could not connect" in spaceless(failed) and "of hosts failed" in failed.output
     assert "Traceback" not in failed.output and "EOF" not in failed.output
+
+
+def test_a_changed_host_key_is_refused_whatever_else_is_in_known_hosts(world: World, tmp_path: Path) -> None:
+    known_hosts = tmp_path / "known_hosts"
+    site = world.copy_of_site()
+    site["ssh"]["known_hosts"] = str(known_hosts)
+    world.use(site)
+    genuine = Path(world.baseline["ssh"]["known_hosts"]).read_text()
+    key = new_key(tmp_path / "other").with_suffix(".pub").read_text().split()[:2]
+    wrong = "".join(f"{line.split()[0]} {' '.join(key)}\n" for line in genuine.splitlines())
+    # What pyinfra's own client takes for the end of the file; the second is a line that ssh itself takes.
+    known_hosts.write_text(f"not a known hosts file @@@\n{wrong}")
+    failed = world.deploy_fails()
+    assert f"ssh.known_hosts: {known_hosts}" in failed.output and "line 1 is not `HOST KIND KEY`" in failed.output
+    known_hosts.write_text(f"@cert-authority *.example.com {' '.join(key)}\n{wrong}")
+    failed = world.deploy_fails()
+    assert failed.output.count("ssh-keygen -R") == len(world.hosts), failed.output
+    assert "accepting" not in failed.output
+    known_hosts.write_text(f"@cert-authority *.example.com {' '.join(key)}\n{genuine}")
+    assert world.plan().status == 0
+
+
+def test_a_key_with_a_passphrase_is_used_through_the_agent(world: World, tmp_path: Path) -> None:
+    site = world.copy_of_site()
+    key, agent = tmp_path / "key", tmp_path / "agent"
+    key.write_bytes(Path(site["ssh"]["key"]).read_bytes())
+    key.chmod(0o600)
+    with subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL) as process:
+        try:
+            while not agent.exists():
+                time.sleep(0.01)
+            subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": str(agent)}, check=True)
+            subprocess.run(["ssh-keygen", "-q", "-p", "-N", "correct horse", "-f", key], check=True)
+            site["ssh"]["key"] = str(key)
+            world.use(site)
+            with_agent, without = (f"SSH_AUTH_SOCK={agent}",), ("SSH_AUTH_SOCK=",)
+            done = world.run("setsid", "-w", "make", "rebuild", "ZONE=us-east-1b", env=with_agent)
+            assert done.status == 0, done.output
+            assert "crosses the zone's own tunnel" in done.output
+            for command in (["python", "drift.py"], ["python", "rebuild.py", B.name], [*DEPLOY, "-y"]):
+                failed = world.run("setsid", "-w", *command, env=without, timeout=30)
+                assert failed.status == 1, failed.output
+                assert "the ssh agent does not hold it, and there is no terminal to ask on" in failed.output
+                assert f"ssh-add {key}" in failed.output and "Traceback" not in failed.output, failed.output
+        finally:
+            process.kill()
+
+
+def new_key(file: Path) -> Path:
+    """An ssh key without a passphrase, and its public half beside it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+    return file
 
 
 @contextmanager
