@@ -28,6 +28,8 @@ from topology.problem import KeyPath
 
 # Sizes that AWS allows. Amazon VPC User Guide, "VPC CIDR blocks" and "Subnet CIDR blocks".
 LARGEST, SMALLEST = 16, 28
+MOST_ZONES = 16
+MOST_NETWORKS = 64  # in one list. Tried: with 100 LANs a deploy works, with 250 the NATs load their routes too slowly
 TUNNELS_PREFIX = 16  # tunnel N is the /29 at N × 256
 NUMBERS = range(1, 251)
 DETECTION = (250, 10_000)  # milliseconds; BFD sends five times as often, and below 50 ms a busy host falls behind
@@ -269,7 +271,9 @@ def _detour(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _listed(minimum: int) -> Callable[[object], object]:
+def _listed(minimum: int, most: int = MOST_NETWORKS, instead: str = "") -> Callable[[object], object]:
+    """A list of `minimum` to `most` items; `instead` is for one that is longer."""
+
     def check(value: object) -> object:
         if isinstance(value, dict):
             raise refuse("is a mapping where a list belongs", "start each item with a dash: `- `")
@@ -278,6 +282,9 @@ def _listed(minimum: int) -> Callable[[object], object]:
             raise refuse("is not in a list", f"write [{items}]")
         if len(value) < minimum:
             raise refuse("is empty: at least one is needed")
+        if len(value) > most:
+            why = f"has {len(value)} items, more than the {most} that are supported"
+            raise refuse(why, instead or f"keep {most} or fewer")
         return value
 
     return check
@@ -301,7 +308,9 @@ Port = Annotated[int, PlainValidator(_whole(1, 65535))]
 File = Annotated[Path, PlainValidator(_file)]
 User = Annotated[str, PlainValidator(_user)]
 Subnet = Annotated[IPv4Network, PlainValidator(_subnet)]
-SomeNetworks = Annotated[tuple[Network, ...], BeforeValidator(_listed(1))]
+SomeNetworks = Annotated[
+    tuple[Network, ...], BeforeValidator(_listed(1, instead="write larger networks that hold several of these"))
+]
 
 
 # --- sections -----------------------------------------------------------------------------------------------
@@ -469,7 +478,7 @@ class Site(Section):
     detour: Annotated[Literal["on", "off"], PlainValidator(_one_of("on", "off"))] = "on"
     operators: SomeNetworks = Field(description="the networks that may ssh to the nats", examples=["[203.0.113.0/24]"])
     tunnels: Tunnels = Tunnels()
-    zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1))] = Field(
+    zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1, MOST_ZONES))] = Field(
         description="one block for each availability zone",
         examples=["[{name: …, subnets: …, nat: …}], as in site.example.yml"],
     )

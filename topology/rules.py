@@ -8,13 +8,12 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
 from typing import TypeVar
 
 from topology.model import NUMBERS, Office, Tunnels, Vpc, Zone
 from topology.problem import KeyPath, Problem, dotted
 
-MOST_ZONES = 16
+MOST_RULES = 25_000  # in the office router's firewall. Tried: they load in seconds
 LINK_LOCAL_RESOLVER = IPv4Address("169.254.169.253")  # Amazon's, the same in every VPC
 AWS_RESERVED = 4  # the first four of each subnet, and its last: Amazon VPC User Guide, "Subnet CIDR blocks"
 
@@ -47,15 +46,14 @@ def check(parts: Parts) -> list[Problem]:
 
 def networks_are_apart(parts: Parts) -> Iterator[Problem]:
     """The office's LANs, the VPC and the tunnels: a packet must have one place to go."""
-    for (first, mine), (second, other) in combinations(_networks(parts), 2):
-        if mine.overlaps(other):
-            why = f"overlaps {dotted(first)}, {mine}: an address in both has two places to be"
-            if second == ("tunnels", "network"):
-                given = parts.tunnels is not None and "network" in parts.tunnels.model_fields_set
-                value = f"{other}" if given else f"{other} (the default)"
-                yield Problem(second, value, why, _free_tunnels_network(parts))
-            else:
-                yield Problem(second, str(other), why, "correct the one that is wrong, or renumber one of them")
+    for path, network, first, other in overlapping([*_networks(parts)]):
+        why = f"overlaps {dotted(first)}, {other}: an address in both has two places to be"
+        if path == ("tunnels", "network"):
+            given = parts.tunnels is not None and "network" in parts.tunnels.model_fields_set
+            value = f"{network}" if given else f"{network} (the default)"
+            yield Problem(path, value, why, _free_tunnels_network(parts))
+        else:
+            yield Problem(path, str(network), why, "correct the one that is wrong, or renumber one of them")
 
 
 def subnets_are_in_the_vpc(parts: Parts) -> Iterator[Problem]:
@@ -68,13 +66,13 @@ def subnets_are_in_the_vpc(parts: Parts) -> Iterator[Problem]:
 
 
 def subnets_are_apart(parts: Parts) -> Iterator[Problem]:
-    for (first, mine), (second, other) in combinations(_subnets(parts.zones), 2):
-        if mine == other:
+    for path, subnet, first, other in overlapping([*_subnets(parts.zones)]):
+        if subnet == other:
             why = f"is also {_named(first, parts)}: a subnet is in one zone, and public or private"
-            yield Problem(second, str(other), why, "keep it in one of the two")
-        elif mine.overlaps(other):
-            why = f"overlaps {_named(first, parts)}, {mine}"
-            yield Problem(second, str(other), why, "correct one of the two: subnets of one VPC never overlap")
+            yield Problem(path, str(subnet), why, "keep it in one of the two")
+        else:
+            why = f"overlaps {_named(first, parts)}, {other}"
+            yield Problem(path, str(subnet), why, "correct one of the two: subnets of one VPC never overlap")
 
 
 def resolver_is_in_the_vpc(parts: Parts) -> Iterator[Problem]:
@@ -195,10 +193,15 @@ def probes_are_in_their_zones(parts: Parts) -> Iterator[Problem]:
             yield Problem(path, str(zone.probe), why, "write a host of this zone that answers pings, or leave it out")
 
 
-def zones_are_not_too_many(parts: Parts) -> Iterator[Problem]:
-    if len(parts.zones) > MOST_ZONES:
-        why = f"are more than the {MOST_ZONES} that are supported"
-        yield Problem(("zones",), f"{len(parts.zones)} zones", why, f"keep {MOST_ZONES} or fewer")
+def firewalls_are_not_too_large(parts: Parts) -> Iterator[Problem]:
+    """The office router has a rule for each LAN, subnet and tunnel that may carry the one to the other."""
+    if parts.office is None:
+        return
+    lans, subnets, tunnels = len(parts.office.lans), len([*_subnets(parts.zones)]), len(parts.zones)
+    if lans * subnets * tunnels > MOST_RULES:
+        why = f"with {subnets} subnets and {tunnels} tunnels they take more than {MOST_RULES} firewall rules"
+        instead = "write larger networks that hold several of these"
+        yield Problem(("office", "lans"), f"{lans} networks", why, instead)
 
 
 RULES: tuple[Rule, ...] = (
@@ -214,7 +217,7 @@ RULES: tuple[Rule, ...] = (
     interfaces_are_unique,
     detours_are_other_zones,
     probes_are_in_their_zones,
-    zones_are_not_too_many,
+    firewalls_are_not_too_large,
 )
 
 
@@ -255,6 +258,33 @@ def _public_addresses(parts: Parts) -> Iterator[Placed[IPv4Address]]:
         yield from _each(("office", "public_address"), parts.office.public_address)
     for index, zone in parts.zones.items():
         yield ("zones", index, "nat", "public_address"), zone.nat.public_address
+
+
+def overlapping(
+    networks: Sequence[Placed[IPv4Network]],
+) -> Iterator[tuple[KeyPath, IPv4Network, KeyPath, IPv4Network]]:
+    """Each network that overlaps one before it, with its place, and the first such one, with its own.
+
+    Of two networks that overlap one holds the other. In order of address and size each comes behind those that hold it,
+    so one walk there and one back are enough.
+    """
+    first = list(range(len(networks)))  # the first place of all that a network holds, or that hold it, itself included
+    held = list(first)  # the first place of all that it holds
+    around: list[int] = []  # the places of those that hold the present one, the largest first
+    parents: list[tuple[int, int]] = []
+    for place in sorted(first, key=lambda place: networks[place][1]):
+        while around and not networks[place][1].subnet_of(networks[around[-1]][1]):
+            around.pop()
+        if around:
+            first[place] = min(place, first[around[-1]])
+            parents.append((place, around[-1]))
+        around.append(place)
+    for place, parent in reversed(parents):
+        held[parent] = min(held[parent], held[place])
+    for place, (path, network) in enumerate(networks):
+        earliest = min(first[place], held[place])
+        if earliest < place:
+            yield path, network, *networks[earliest]
 
 
 def _distinct(zones: Mapping[int, Zone]) -> Iterator[tuple[int, Zone]]:
