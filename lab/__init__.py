@@ -6,6 +6,7 @@ Bird's-eye view, from what knows nothing to what knows everything:
 
     layout       names and addresses of everything, computed from the number of zones (pure)
     site         the lab's site.yml (pure)
+    vpc          how AWS judges packets: routes, checks, security groups (pure)
     system       running a command, errors that a user reads
     state        where the lab keeps its things, what it remembers, its lock
     namespaces   network namespaces and the processes in them

@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import cgroups, hosts, image, namespaces, network, state
+from lab import cgroups, hosts, image, namespaces, network, state, vpc
 from lab.layout import MAX_ZONES, Host, Layout
 from lab.site import site_text
 from lab.state import (
@@ -101,7 +101,21 @@ def _parser() -> argparse.ArgumentParser:
     add("partition", partition, "two zones lose each other, internet stays").add_argument(
         "zones", nargs=2, metavar="ZONE"
     )
-    add("heal", heal, "undo every isolate and partition")
+    aws = add("aws", set_aws, "get the VPC's own settings wrong, and right again")
+    settings = aws.add_subparsers(metavar="SETTING", required=True)
+
+    def add_setting(kind: str, text: str, *words: str) -> None:
+        sub = settings.add_parser(kind, help=text, description=text)
+        sub.set_defaults(setting=kind)
+        for word in words:
+            sub.add_argument("words", action="append", metavar=word)
+
+    add_setting(vpc.CHECK, "are packets with an address of another's dropped at a host", "HOST", "on|off")
+    add_setting(
+        vpc.GROUP, f"what a host's group lets in, or out; RULE: {', '.join(vpc.RULES)}", "HOST", "RULE", "allow|deny"
+    )
+    add_setting(vpc.ROUTE, "a route of a subnet's table", "ZONE", "public|private", "internet|office", "on|off")
+    add("heal", heal, "undo every isolate, partition and aws")
     return parser
 
 
@@ -125,7 +139,7 @@ def up(arguments: argparse.Namespace) -> int:
     _write_operator_files(lab.layout)
     WEB_ROOT.mkdir()
     (WEB_ROOT / "debian").symlink_to(base / "packages")
-    network.build_fabrics(lab.layout)
+    network.build_fabrics(lab)
     for host in lab.layout.real_hosts:
         hosts.make_disk(host)
     hosts.power_on(host for host in lab.layout.hosts.values() if not host.fabric)
@@ -202,7 +216,7 @@ def replace_host(arguments: argparse.Namespace) -> int:
 def isolate(arguments: argparse.Namespace) -> int:
     lab = state.load_ready()
     zone = _zone(lab, arguments.zone)
-    return _change_faults(replace(lab, isolated=sorted({*lab.isolated, zone})))
+    return _change(replace(lab, isolated=sorted({*lab.isolated, zone})))
 
 
 def partition(arguments: argparse.Namespace) -> int:
@@ -211,15 +225,32 @@ def partition(arguments: argparse.Namespace) -> int:
     if len(pair) != 2:
         raise LabError("name two different zones")
     others = [other for other in lab.partitions if other != pair]
-    return _change_faults(replace(lab, partitions=[*others, pair]))
+    return _change(replace(lab, partitions=[*others, pair]))
+
+
+def set_aws(arguments: argparse.Namespace) -> int:
+    lab = state.load_ready()
+    kind: str = arguments.setting
+    *words, value = arguments.words
+    if kind == vpc.ROUTE:
+        _zone(lab, words[0])
+        _one_of(words[1], "subnet", vpc.SUBNETS)
+        _one_of(words[2], "destination", vpc.DESTINATIONS)
+    else:
+        _one_of(_host(lab, words[0]).name, "instance", list(lab.vpc.instances))
+    if kind == vpc.GROUP:
+        _one_of(words[1], "rule", list(vpc.RULES))
+    _one_of(value, "value", ("allow", "deny") if kind == vpc.GROUP else ("on", "off"))
+    return _change(replace(lab, aws=lab.vpc.having(value, kind, *words)))
 
 
 def heal(_: argparse.Namespace) -> int:
-    return _change_faults(replace(state.load_ready(), isolated=[], partitions=[]))
+    return _change(replace(state.load_ready(), isolated=[], partitions=[], aws={}))
 
 
-def _change_faults(lab: Lab) -> int:
+def _change(lab: Lab) -> int:
     network.apply_faults(lab)
+    network.apply_vpc(lab)
     state.save(lab)
     return 0
 
@@ -309,7 +340,12 @@ def _zone(lab: Lab, name: str) -> str:
     return name
 
 
-def _near_miss(name: str, known: dict[str, Host] | list[str]) -> str:
+def _one_of(word: str, what: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise LabError(f"there is no {what} {word}{_near_miss(word, known)}")
+
+
+def _near_miss(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(known)}"
 
@@ -325,7 +361,7 @@ def _row(lab: Lab, host: Host, processes: dict[str, list[int]]) -> Row:
         zone=host.zone,
         addresses=[str(address) for address in host.addresses],
         state="up" if hosts.is_on(host, processes) else "off",
-        faults=lab.faults(host.zone) if host.zone else [],
+        faults=lab.faults(host),
         ssh_host_key=hosts.ssh_fingerprint(host),
     )
 

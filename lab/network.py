@@ -5,7 +5,8 @@ cable is a veth pair made straight between two namespaces, so that the machine's
 
 What is like AWS: every subnet has a route table of its own, chosen by the subnet that a packet leaves; the
 VPC's own networks come first in each; a nat's public address is mapped 1:1 by the gateway between the VPC and
-the internet; what has no public address does not pass that gateway; nobody is told that a host is dead.
+the internet; what has no public address does not pass that gateway; nobody is told that a host is dead. Which
+routes there are, and which packets pass, `vpc` says.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lab import layout, namespaces
-from lab.layout import Cable, Host, Layout, Zone
+from lab.layout import Cable, Host, Layout
 from lab.state import Lab
 from lab.system import run
+from lab.vpc import route_table
 
 _MAPPING_TABLE = "gateway"
 _FAULT_TABLE = "faults"
@@ -44,8 +46,9 @@ _HOST_SYSCTLS = {
 _NO_IPV6 = {"ipv6/conf/all/disable_ipv6": 1, "ipv6/conf/default/disable_ipv6": 1}
 
 
-def build_fabrics(lab: Layout) -> None:
+def build_fabrics(state: Lab) -> None:
     """Make the office LAN's switch, the internet and the VPC's router, with nothing plugged in."""
+    lab = state.layout
     names = [fabric.name for fabric in lab.fabrics]
     namespaces.create(names)
     for name in names:
@@ -53,8 +56,9 @@ def build_fabrics(lab: Layout) -> None:
     namespaces.ip_batch("lan", ["link set lo up", *_bridge("lan")])
     namespaces.ip_batch("vpc", _vpc_router(lab))
     namespaces.ip_batch("internet", _internet(lab))
-    namespaces.ip_batch("vpc", _route_tables(lab))
+    namespaces.ip_batch("vpc", _way_to_the_internet(lab))
     _nft("vpc", _gateway_rules(lab))
+    apply_vpc(state)
     # A gateway that maps addresses does not judge TCP windows. (There is no such file before the first rule.)
     namespaces.set_sysctls("vpc", {"netfilter/nf_conntrack_tcp_be_liberal": 1})
     _nft("internet", _PROVIDER_RULES)
@@ -80,6 +84,14 @@ def unplug(host: Host) -> None:
         # At once: the kernel frees a namespace in its own time, and the next cable has the same name.
         namespaces.ip_batch_forced(cable.fabric, [f"link delete {cable.port}"])
     namespaces.delete([host.name])
+
+
+def apply_vpc(lab: Lab) -> None:
+    """Make the VPC's router judge packets as the lab remembers."""
+    routes = list(lab.vpc.routes())
+    namespaces.ip_batch("vpc", [f"route replace {route}" for there, route in routes if there])
+    namespaces.ip_batch_forced("vpc", [f"route delete {route}" for there, route in routes if not there])
+    _nft("vpc", lab.vpc.rules())
 
 
 def apply_faults(lab: Lab) -> None:
@@ -143,19 +155,12 @@ def _vpc_router(lab: Layout) -> Iterator[str]:
     yield f"rule add priority 100 to {layout.VPC} lookup main"
 
 
-def _route_tables(lab: Layout) -> Iterator[str]:
+def _way_to_the_internet(lab: Layout) -> Iterator[str]:
     yield f"address add {layout.TRANSIT_VPC} dev internet"
     yield "link set internet up"
     for zone in lab.zones:
-        to_internet = f"via {layout.TRANSIT_INTERNET.ip}"
-        yield from _route_table(zone, zone.public_bridge, 100 + zone.number, to_internet)
-        yield from _route_table(zone, zone.private_bridge, 200 + zone.number, f"via {zone.nat_address}")
-
-
-def _route_table(zone: Zone, bridge: str, table: int, default: str) -> Iterator[str]:
-    yield f"rule add priority 200 iif {bridge} lookup {table}"
-    yield f"route add {layout.OFFICE_LAN} via {zone.nat_address} table {table}"
-    yield f"route add default {default} table {table}"
+        yield f"rule add priority 200 iif {zone.public_bridge} lookup {route_table(zone, 'public')}"
+        yield f"rule add priority 200 iif {zone.private_bridge} lookup {route_table(zone, 'private')}"
 
 
 def _gateway_rules(lab: Layout) -> str:

@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from lab.layout import Layout
+from lab.layout import Host, Layout
 from lab.system import LabError
+from lab.vpc import Vpc
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -80,18 +81,23 @@ class Lab:
     ready: bool = False
     isolated: list[str] = field(default_factory=list)
     partitions: list[list[str]] = field(default_factory=list)
+    aws: dict[str, str] = field(default_factory=dict)  # settings of the VPC that are not as they should be
 
     @property
     def layout(self) -> Layout:
         return Layout(self.zones)
 
-    def faults(self, zone: str) -> list[str]:
-        """What is broken around a zone, in words."""
-        words = ["isolated"] if zone in self.isolated else []
+    @property
+    def vpc(self) -> Vpc:
+        return Vpc(self.layout, self.aws)
+
+    def faults(self, host: Host) -> list[str]:
+        """What is broken around a host, in words."""
+        words = ["isolated"] if host.zone in self.isolated else []
         for first, second in self.partitions:
-            if zone in (first, second):
-                words.append(f"cut from {second if zone == first else first}")
-        return words
+            if host.zone in (first, second):
+                words.append(f"cut from {second if host.zone == first else first}")
+        return words + self.vpc.mistakes(host)
 
 
 def load() -> Lab | None:

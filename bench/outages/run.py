@@ -116,6 +116,8 @@ class Course:
         return QUICK_AT_LEAST if self._quick else AT_LEAST
 
     def _make_ready(self) -> None:
+        # The office's public address may change. A `heal` took back what was admitted before.
+        self._lab.admits_anybody(f"nat-{zone}" for zone in ZONES)
         if self._strategy == SINGLE:
             if self._active_zone() != HIT:
                 self._lab.must("exec", "office", "--", "systemctl", "restart", SINGLE_UNIT)

@@ -61,6 +61,12 @@ def world(booted: World) -> Iterator[World]:
 
 
 @pytest.fixture
+def open_vpc(world: World) -> None:
+    """Source/destination checks and security groups are in the way of no packet."""
+    Host("vpc").succeeds("nft insert rule ip judgement forward accept")
+
+
+@pytest.fixture
 def desk() -> Host:
     """A desk in the office: 192.168.50.10."""
     return Host("desk")

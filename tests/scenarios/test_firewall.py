@@ -28,6 +28,7 @@ from tests.scenarios.harness import INSTANCE, Host, World
 DESK, APP, WEB = "192.168.50.10", "10.0.21.10", "198.51.100.200"
 NAT_PRIVATE, NAT_PUBLIC = "10.0.1.10", "198.51.100.21"
 SITE = {"detour": "off"}  # no packet has more than one way
+pytestmark = pytest.mark.usefixtures("open_vpc")
 
 
 @pytest.fixture

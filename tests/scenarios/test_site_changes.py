@@ -8,9 +8,13 @@ desk 192.168.50.10 ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 �
 
 import re
 
+import pytest
+
 from tests.scenarios.flows import PEERS, Background, changed, losing_nothing, missing
 from tests.scenarios.harness import Host, World
 from tests.scenarios.states import comes_to, kernel_state, unchanged_after
+
+pytestmark = pytest.mark.usefixtures("open_vpc")  # what changes is the site
 
 OFFICE = Host("office")
 NATS = [Host(f"nat-us-east-1{letter}") for letter in "abc"]
