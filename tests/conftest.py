@@ -13,6 +13,8 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, max_examples=50)
 settings.load_profile("project")
 
+EXAMPLE_SITE = Path(__file__).parent / "rendered/example/site.yml"
+"""The example file with public addresses that a site may have."""
 Golden = Callable[[Path, str], None]
 
 

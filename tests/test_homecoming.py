@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.homecoming import script
-from topology.load import ROOT, load
+from tests.conftest import EXAMPLE_SITE
+from topology.load import load
 from topology.plan import OFFICE, OfficePlan, plan
 
 
@@ -22,7 +23,7 @@ def test_the_nat_that_new_connections_go_through_is_named(tmp_path: Path, answer
     ping = tmp_path / "ping"
     ping.write_text(f"#!/bin/sh\necho '{answer}'\n")
     ping.chmod(0o755)
-    office = plan(load(ROOT / "site.example.yml"))[OFFICE]
+    office = plan(load(EXAMPLE_SITE))[OFFICE]
     assert isinstance(office, OfficePlan)
     done = subprocess.run(
         ["sh", "-c", script([office.tunnels[0]], patience=0)],

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import EXAMPLE_SITE
 from topology.load import ROOT
-
-SITE = ROOT / "site.example.yml"
 
 
 def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +19,12 @@ def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess
         return subprocess.run(
             [sys.executable, *words],
             cwd=ROOT,
-            env={**os.environ, "SITE": str(SITE), "IDENTITIES": f"{folder}/ids", "AGE_IDENTITY_FILE": f"{folder}/age"},
+            env={
+                **os.environ,
+                "SITE": str(EXAMPLE_SITE),
+                "IDENTITIES": f"{folder}/ids",
+                "AGE_IDENTITY_FILE": f"{folder}/age",
+            },
             stdin=subprocess.DEVNULL,
             stdout=write,
             stderr=subprocess.PIPE,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 
 from ssh_config import main, ssh_config
+from tests.conftest import EXAMPLE_SITE
 from tests.topology.strategies import Data, sites
-from topology.load import ROOT, load
+from topology.load import load
 from topology.model import Site
 from topology.plan import plan
 
@@ -20,11 +21,11 @@ def read_by_ssh(config: Path, *words: str) -> dict[str, str]:
 
 def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
     config = tmp_path / "vpc.config"
-    config.write_text(ssh_config(plan(load(ROOT / "site.example.yml"))))
+    config.write_text(ssh_config(plan(load(EXAMPLE_SITE))))
 
     nat = read_by_ssh(config, "nat-us-east-1b")
     assert (nat["hostname"], nat["user"], nat["port"]) == ("198.51.100.12", "admin", "22")
-    assert nat["userknownhostsfile"] == str(ROOT / "known_hosts")
+    assert nat["userknownhostsfile"] == str(EXAMPLE_SITE.parent / "known_hosts")
     assert read_by_ssh(config, "office")["hostname"] == "192.168.50.1"
     [advice] = [line for line in config.read_text().splitlines() if line.endswith(" 10.0.21.10")]
     words = advice.partition(": ssh ")[2].split()

@@ -38,23 +38,24 @@ NAT_INTERFACE = "tun-office"
 SINGLE_INTERFACE = "tun-vpc"
 """The interface of the office's one connection under the strategy `single`."""
 
-NOT_PUBLIC = tuple(
-    (IPv4Network(network), what)
-    for network, what in [
-        ("0.0.0.0/8", 'means "this network"'),
-        ("10.0.0.0/8", "is a private address"),
-        ("100.64.0.0/10", "is an address inside a carrier's network"),
-        ("127.0.0.0/8", "is a loopback address"),
-        ("169.254.0.0/16", "is a link-local address"),
-        ("172.16.0.0/12", "is a private address"),
-        ("192.168.0.0/16", "is a private address"),
-        ("224.0.0.0/3", "is a multicast or reserved address"),
-    ]
-)
-"""Not `ipaddress.is_global`: it refuses the networks for documentation and benchmarks, which examples use."""
+PRIVATE = {
+    IPv4Network("10.0.0.0/8"): "private use",
+    IPv4Network("172.16.0.0/12"): "private use",
+    IPv4Network("192.168.0.0/16"): "private use",
+    IPv4Network("100.64.0.0/10"): "carriers' NAT",
+}
+"""Private (RFC 1918) and shared (RFC 6598) address space, and what it is for."""
+NOT_ROUTED = {
+    IPv4Network("0.0.0.0/8"): '"this network"',
+    IPv4Network("127.0.0.0/8"): "loopback",
+    IPv4Network("169.254.0.0/16"): "link-local use",
+    IPv4Network("192.0.2.0/24"): "examples",
+    IPv4Network("224.0.0.0/3"): "multicast and reserved",
+}
+"""What no router forwards, and what it is for: IANA's IPv4 special-purpose address registry.
 
-PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-"""Private (RFC 1918) and shared (RFC 6598) address space."""
+Of the three networks for documentation this has the example file's. The lab's internet and the tests are in the others.
+"""
 
 
 def refuse(why: str, instead: str = "", at: KeyPath = ()) -> PydanticCustomError:
@@ -122,17 +123,17 @@ def _network(value: object) -> IPv4Network:
 def _private(network: IPv4Network) -> IPv4Network:
     if any(network.subnet_of(space) for space in PRIVATE):
         return network
-    instead = f"write a network in {', '.join(map(str, PRIVATE[:-1]))} or {PRIVATE[-1]}"
+    instead = f"write a network in one of {', '.join(map(str, PRIVATE))}"
     raise refuse("is not private: the office would lose this part of the internet", instead)
 
 
 def _public(value: object) -> IPv4Address:
     """An address that the internet can see."""
     address = _address(value)
-    for network, what in NOT_PUBLIC:
-        if address in network:
-            instead = "write the nat's Elastic IP address; is it swapped with private_address?"
-            raise refuse(f"{what}: it cannot be reached over the internet", instead)
+    for space, use in (NOT_ROUTED | PRIVATE).items():
+        if address in space:
+            why = f"is in {space}, which is for {use}: the internet cannot reach it"
+            raise refuse(why, "write the nat's Elastic IP address; its private one belongs to private_address")
     return address
 
 
@@ -144,6 +145,25 @@ def _offices_public(value: object) -> IPv4Address:
     except PydanticCustomError as error:
         instead = "write the address that the internet sees the office at, or `dynamic` if it changes"
         raise refuse(error.message(), instead) from None
+
+
+def _lan(value: object) -> IPv4Network:
+    network = _network(value)
+    for space, use in NOT_ROUTED.items():
+        if network.overlaps(space):
+            verb = "is in" if network.subnet_of(space) else "holds"
+            raise refuse(f"{verb} {space}, which is for {use}", "write a network of the office's own")
+    return network
+
+
+def _operators(value: object) -> IPv4Network:
+    """A network that packets may come from; 0.0.0.0/0 is every one."""
+    network = _network(value)
+    for space, use in NOT_ROUTED.items():
+        if network.subnet_of(space):
+            why = f"is in {space}, which is for {use}: no operator has such an address"
+            raise refuse(why, "write the networks as the nats see them, such as the office's public address with /32")
+    return network
 
 
 def _vpc_network(value: object) -> IPv4Network:
@@ -303,14 +323,13 @@ Address = Annotated[IPv4Address, PlainValidator(_address)]
 PublicAddress = Annotated[IPv4Address, PlainValidator(_public)]
 OfficesAddress = Annotated[IPv4Address, PlainValidator(_offices_public)]
 VpcNetwork = Annotated[IPv4Network, PlainValidator(_vpc_network)]
-Network = Annotated[IPv4Network, PlainValidator(_network)]
+Lan = Annotated[IPv4Network, PlainValidator(_lan)]
+Operators = Annotated[IPv4Network, PlainValidator(_operators)]
 Port = Annotated[int, PlainValidator(_whole(1, 65535))]
 File = Annotated[Path, PlainValidator(_file)]
 User = Annotated[str, PlainValidator(_user)]
 Subnet = Annotated[IPv4Network, PlainValidator(_subnet)]
-SomeNetworks = Annotated[
-    tuple[Network, ...], BeforeValidator(_listed(1, instead="write larger networks that hold several of these"))
-]
+FewNetworks = BeforeValidator(_listed(1, instead="write larger networks that hold several of these"))
 
 
 # --- sections -----------------------------------------------------------------------------------------------
@@ -376,9 +395,11 @@ class Office(Section):
 
     ssh: OfficeSsh = Field(description="how the office router is reached", examples=["{host: 192.168.50.1}"])
     public_address: Annotated[tuple[OfficesAddress, ...], BeforeValidator(_addresses_or_dynamic)] = Field(
-        description="the address from which the nats see the office", examples=["198.51.100.10", "dynamic"]
+        description="the address from which the nats see the office", examples=["192.0.2.10", "dynamic"]
     )
-    lans: SomeNetworks = Field(description="the networks behind the office router", examples=["[192.168.50.0/24]"])
+    lans: Annotated[tuple[Lan, ...], FewNetworks] = Field(
+        description="the networks behind the office router", examples=["[192.168.50.0/24]"]
+    )
 
 
 class Vpc(Section):
@@ -414,7 +435,7 @@ class Subnets(Section):
 
 class Nat(Section):
     private_address: Address = Field(description="the nat's address in a public subnet", examples=["10.0.1.10"])
-    public_address: PublicAddress = Field(description="the nat's Elastic IP address", examples=["198.51.100.11"])
+    public_address: PublicAddress = Field(description="the nat's Elastic IP address", examples=["192.0.2.11"])
     ssh: NatSsh = NatSsh()
 
 
@@ -437,7 +458,7 @@ class Zone(Section):
     )
     subnets: Subnets = Field(description="the zone's subnets", examples=["{public: [10.0.1.0/24]}"])
     nat: Nat = Field(
-        description="the zone's nat", examples=["{private_address: 10.0.1.10, public_address: 198.51.100.11}"]
+        description="the zone's nat", examples=["{private_address: 10.0.1.10, public_address: 192.0.2.11}"]
     )
     tunnel: TunnelOverrides = TunnelOverrides()
     detour: Annotated[tuple[str, ...], PlainValidator(_detour)] | None = None
@@ -476,7 +497,9 @@ class Site(Section):
     vpc: Vpc = Field(description="the VPC as a whole", examples=["{network: 10.0.0.0/16}"])
     strategy: Annotated[Literal["per-zone", "single"], PlainValidator(_one_of("per-zone", "single"))] = "per-zone"
     detour: Annotated[Literal["on", "off"], PlainValidator(_one_of("on", "off"))] = "on"
-    operators: SomeNetworks = Field(description="the networks that may ssh to the nats", examples=["[203.0.113.0/24]"])
+    operators: Annotated[tuple[Operators, ...], FewNetworks] = Field(
+        description="the networks that may ssh to the nats", examples=["[192.0.2.10/32]"]
+    )
     tunnels: Tunnels = Tunnels()
     zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1, MOST_ZONES))] = Field(
         description="one block for each availability zone",

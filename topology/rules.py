@@ -133,6 +133,19 @@ def addresses_are_unique(parts: Parts) -> Iterator[Problem]:
         yield Problem(path, str(address), f"is also {_named(first, parts)}", own)
 
 
+def ssh_reaches_each_host(parts: Parts) -> Iterator[Problem]:
+    """Two hosts at one address and port are one host to ssh: a deploy would wait for itself there.
+
+    Two nats with one public address are two of `addresses_are_unique`'s.
+    """
+    for path, (host, port), first in _repeated(_ssh_addresses(parts)):
+        if path[-1] == "public_address":
+            path, first = first, path  # the one that was written is the one to change
+        if path[-1] != "public_address":
+            why = f"is also {_named(first, parts)}, and the port is {port} for both: ssh finds one host there, not two"
+            yield Problem(path, host, why, "write this host's own address or, where they share one, its own port")
+
+
 def numbers_are_unique(parts: Parts) -> Iterator[Problem]:
     """A repeated zone name repeats its number; that much `zone_names_are_unique` says."""
     taken = {zone.number for zone in parts.zones.values()}
@@ -213,6 +226,7 @@ RULES: tuple[Rule, ...] = (
     public_addresses_are_public,
     zone_names_are_unique,
     addresses_are_unique,
+    ssh_reaches_each_host,
     numbers_are_unique,
     interfaces_are_unique,
     detours_are_other_zones,
@@ -285,6 +299,16 @@ def overlapping(
         earliest = min(first[place], held[place])
         if earliest < place:
             yield path, network, *networks[earliest]
+
+
+def _ssh_addresses(parts: Parts) -> Iterator[Placed[tuple[str, int]]]:
+    """Where ssh looks for each host: host and port."""
+    if parts.office is not None:
+        yield ("office", "ssh", "host"), (parts.office.ssh.host.lower(), parts.office.ssh.port)
+    for index, zone in parts.zones.items():
+        nat = zone.nat
+        path = ("ssh", "host") if nat.ssh.host else ("public_address",)
+        yield ("zones", index, "nat", *path), ((nat.ssh.host or str(nat.public_address)).lower(), nat.ssh.port)
 
 
 def _distinct(zones: Mapping[int, Zone]) -> Iterator[tuple[int, Zone]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from remote.run import complaint_about
+from tests.conftest import EXAMPLE_SITE
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["office", "nat-us-east-1a", "nat-us-east-1b", "nat", "us-east-1a", "us-east-1b"]
 
 
-def pyinfra(*words: str, site: Path = ROOT / "site.example.yml") -> subprocess.Popen[str]:
+def pyinfra(*words: str, site: Path = EXAMPLE_SITE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pyinfra", "inventory.py", *words],
         cwd=ROOT,

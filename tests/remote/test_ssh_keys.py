@@ -12,6 +12,7 @@ import pytest
 from paramiko.agent import Agent, AgentKey
 
 from remote.ssh_keys import UnusableKeyError, find
+from tests.conftest import EXAMPLE_SITE
 from topology.load import ROOT
 
 PASSPHRASE = "correct horse"
@@ -153,7 +154,7 @@ def test_all_files_of_the_site_are_reported_before_anything_connects(folder: Pat
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text("# keys\n<<<<<<< HEAD\n")
     site = tmp_path / "site.yml"
-    example = (ROOT / "site.example.yml").read_text()
+    example = EXAMPLE_SITE.read_text()
     site.write_text(
         f"ssh: {{key: {folder}/locked, known_hosts: {known_hosts}}}\n"
         + example.replace("host: 192.168.50.1 ", f"host: 192.168.50.1\n    key: {folder}/none-such")

@@ -14,9 +14,10 @@ import templates
 from lab.layout import Layout
 from lab.site import site_text
 from tasks import forwarding
-from tests.conftest import Golden
+from tests.conftest import EXAMPLE_SITE, Golden
 from tests.rendered.branches import Tracing
 from tests.rendered.cases import CASES, HERE, LAB, plans, rendered
+from topology.load import EXAMPLE, ROOT
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -34,6 +35,10 @@ def test_each_golden_file_is_a_file_of_a_host(case: str) -> None:
 
 def test_the_labs_site_is_a_case(golden: Golden) -> None:
     golden(HERE / LAB / "site.yml", site_text(Layout(2), Path("/keys/id"), Path("/keys/known_hosts")))
+
+
+def test_the_example_is_a_case(golden: Golden) -> None:
+    golden(EXAMPLE_SITE, (ROOT / EXAMPLE).read_text(encoding="utf-8").replace("192.0.2.", "198.51.100."))
 
 
 def test_each_branch_of_each_template_is_in_a_golden_file(monkeypatch: pytest.MonkeyPatch) -> None:

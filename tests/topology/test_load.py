@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import EXAMPLE_SITE
 from tests.topology.strategies import Data, sites
 from topology.load import ROOT, SiteError, load, site_path
 from topology.model import Site
@@ -21,13 +22,13 @@ def report_of(path: Path) -> str:
 
 
 def test_the_example_is_a_site() -> None:
-    assert [zone.name for zone in load(ROOT / "site.example.yml").zones] == ["us-east-1a", "us-east-1b"]
+    assert [zone.name for zone in load(EXAMPLE_SITE).zones] == ["us-east-1a", "us-east-1b"]
 
 
 def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:
     """Each may be uncommented as it stands, and says what holds without it."""
     optional = []
-    for line in (ROOT / "site.example.yml").read_text().splitlines():
+    for line in EXAMPLE_SITE.read_text().splitlines():
         before, mark, after = line.partition("# ")
         is_key = (
             mark and not before.strip() and after.split("#")[0].strip().partition(":")[0].replace("_", "").isalpha()
@@ -36,7 +37,7 @@ def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:
     full = tmp_path / "site.yml"
     full.write_text("\n".join(optional))
 
-    given, default = load(full), load(ROOT / "site.example.yml")
+    given, default = load(full), load(EXAMPLE_SITE)
 
     assert given.ssh.key is not None
     assert given.vpc.resolver == default.vpc.network[0][2]
@@ -87,7 +88,7 @@ def test_a_path_through_a_file(tmp_path: Path) -> None:
 
 def test_values_are_what_was_written(tmp_path: Path) -> None:
     """YAML 1.1 would read a zone `no` as false and a port 0o17 or 1_194 as a number."""
-    example = (ROOT / "site.example.yml").read_text()
+    example = EXAMPLE_SITE.read_text()
     site = tmp_path / "site.yml"
     site.write_text(example.replace("name: us-east-1a", "name: no").replace("us-east-1b", "1b"))
     assert [zone.name for zone in load(site).zones] == ["no", "1b"]
@@ -100,7 +101,7 @@ def test_file_names_are_relative_to_the_site_file(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
     (tmp_path / "sites").mkdir()
-    example = (ROOT / "site.example.yml").read_text()
+    example = EXAMPLE_SITE.read_text()
     Path("sites/one.yml").write_text(example + "\nssh: {key: ~/.ssh/key}\n")
 
     ssh = load(Path("sites/one.yml")).ssh
@@ -111,7 +112,7 @@ def test_file_names_are_relative_to_the_site_file(tmp_path: Path, monkeypatch: p
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     site = tmp_path / "site.yml"
-    site.write_bytes(b"\xef\xbb\xbf" + (ROOT / "site.example.yml").read_bytes())
+    site.write_bytes(b"\xef\xbb\xbf" + EXAMPLE_SITE.read_bytes())
     assert load(site)
 
 

@@ -11,8 +11,9 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import EXAMPLE_SITE
 from tests.topology.strategies import Data, sites
-from topology.load import ROOT, load
+from topology.load import load
 from topology.model import NUMBERS, Site
 from topology.plan import (
     DETOUR_PREFERENCE,
@@ -37,7 +38,7 @@ def nats_of(data: Data) -> dict[str, NatPlan]:
 
 
 def test_the_example() -> None:
-    hosts = plan(load(ROOT / "site.example.yml"))
+    hosts = plan(load(EXAMPLE_SITE))
 
     assert list(hosts) == ["office", "nat-us-east-1a", "nat-us-east-1b"]
     office, nat = cast(OfficePlan, hosts["office"]), cast(NatPlan, hosts["nat-us-east-1b"])
@@ -58,11 +59,11 @@ def test_the_example() -> None:
         subnets=(IPv4Network("10.0.2.0/24"), IPv4Network("10.0.22.0/24"), IPv4Network("10.0.32.0/24")),
     )
     assert nat.private_subnets == nat.subnets[1:]
-    assert nat.ssh == Ssh("198.51.100.12", "admin", 22, None, ROOT / "known_hosts")
+    assert nat.ssh == Ssh("198.51.100.12", "admin", 22, None, EXAMPLE_SITE.parent / "known_hosts")
 
 
 def test_a_host_without_a_key_has_the_sites(tmp_path: Path) -> None:
-    example = (ROOT / "site.example.yml").read_text()
+    example = EXAMPLE_SITE.read_text()
     site = tmp_path / "site.yml"
     site.write_text(example.replace("office:\n  ssh:\n", "ssh: {key: keys/all}\noffice:\n  ssh:\n    key: /office\n"))
 
