@@ -23,7 +23,8 @@ BEAT, SILENCE = 5, 30  # seconds: how often a host hears of the run, and how lon
 YIELD = 10  # seconds that a run gets which began later and has to give way
 ANSWER = 20  # seconds within which a host says whether it is free
 
-_TOKEN = f"{time.time_ns():020} {getpass.getuser()}@{socket.gethostname()}"  # ordered by the beginning of the run
+OPERATOR = f"{getpass.getuser()}@{socket.gethostname()}"
+_TOKEN = f"{time.time_ns():020} {OPERATOR}"  # ordered by the beginning of the run
 _held: dict[Host, Channel] = {}
 _refused: list[str] = []
 

@@ -187,6 +187,28 @@ class InstalledPackages(FactBase[Installed]):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is asked of a host before its first operation."""
+
+    installed: Installed = field(default_factory=Installed)
+    state: State = field(default_factory=State)
+
+
+class FirstLook(FactBase[Look]):
+    """InstalledPackages, a record and what a command shows, in one remote command."""
+
+    default = Look
+
+    def command(self, packages: Sequence[str], to_idle: str, record: str, show: str) -> StringCommand:
+        installed = InstalledPackages().command(packages, to_idle).get_raw_value()
+        return StringCommand(f"{installed}; {HostState().command(records=[record], show=[show]).get_raw_value()}")
+
+    def process(self, output: list[str]) -> Look:
+        begin = next((number for number, line in enumerate(output) if line.startswith(SECTION)), len(output))
+        return Look(InstalledPackages().process(output[:begin]), HostState().process(output[begin:]))
+
+
 class Probe(FactBase[str]):
     """What `script` prints. It is given to the host's shell on its own and must not change anything there."""
 

@@ -17,7 +17,7 @@ from pyinfra.api import FunctionCommand, Host, StringCommand, operation
 from pyinfra.api import State as PyinfraState
 
 from remote import exclusive
-from remote.facts import HostState, InstalledPackages, Probe, UnitState
+from remote.facts import FirstLook, HostState, Installed, InstalledPackages, Probe, UnitState
 from remote.files import Directory, File, Script, announce, changes, diff, sums, written
 from remote.trial import Trial, tried
 
@@ -68,6 +68,17 @@ def all_held() -> Commands:
         host.noop("no other run is in the way")
 
 
+# What `first_look` has found, for the next `packages` on that host: it costs no remote command of its own.
+_FIRST_LOOKS: WeakKeyDictionary[Host, Installed] = WeakKeyDictionary()
+
+
+def first_look(present: Sequence[str], to_idle: str, record: str, show: str) -> tuple[str, str]:
+    """The text of the file `record` and what the command `show` prints on this host, before its first operation."""
+    look = host.get_fact(FirstLook, packages=present, to_idle=to_idle, record=record, show=show)
+    _FIRST_LOOKS[host] = look.installed
+    return look.state.records.get(record, ""), look.state.shown.get(show, "")
+
+
 @operation()
 def packages(
     present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str], to_idle: str
@@ -80,7 +91,7 @@ def packages(
     `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
     is refused before anything is installed. Waits for another apt to finish, five minutes at most.
     """
-    now = host.get_fact(InstalledPackages, packages=present, to_idle=to_idle)
+    now = _FIRST_LOOKS.pop(host, None) or host.get_fact(InstalledPackages, packages=present, to_idle=to_idle)
     old = [
         name for name, (version, _) in minimum.items() if name in now.versions and older(now.versions[name], version)
     ]

@@ -21,10 +21,12 @@ def files(plan: HostPlan, store: Store) -> tuple[File, ...]:
     )
 
 
-def install(plan: HostPlan, store: Store) -> None:
-    """Put the identity in place, in a directory that only root enters; remove the keys of tunnels that are gone."""
+def install(plan: HostPlan, store: Store, record: File) -> None:
+    """Put the identity in place, in a directory that only root enters, and beside it the `record` of whose host it is;
+    remove the keys of tunnels that are gone.
+    """
     operations.files(
         name="Identity is in place",
-        wanted=[Directory(paths.HOME), Directory(paths.IDENTITY, mode="700"), *files(plan, store)],
+        wanted=[Directory(paths.HOME), record, Directory(paths.IDENTITY, mode="700"), *files(plan, store)],
         owned=[f"{paths.IDENTITY}/*"],
     )

@@ -4,6 +4,7 @@ HOME = "/etc/vpc-openvpn"
 LIB = "/usr/local/lib/vpc-openvpn"
 RUN = "/run/vpc-openvpn"  # gone after a reboot: what is recorded here is about the running system
 
+SITE = f"{HOME}/site"  # whose host this is: the record that a deploy leaves
 TO_IDLE = f"{HOME}/to-idle"  # there while packages are being installed
 DEPLOY_LOCK = f"{RUN}/deploy.lock"
 

@@ -11,7 +11,8 @@ from topology.plan import HostPlan, NatPlan, plan
 
 
 @cache
-def _plans() -> dict[str, HostPlan]:
+def plans() -> dict[str, HostPlan]:
+    """Every host's plan, by the host's name."""
     return plan(load())
 
 
@@ -22,12 +23,12 @@ def _store() -> Store:
 
 def plan_of(host: str) -> HostPlan:
     """All that the host `host` of the inventory must be."""
-    return _plans()[host]
+    return plans()[host]
 
 
 def zone_names() -> list[str]:
     """Every zone of the site, in its order."""
-    return [each.zone for each in _plans().values() if isinstance(each, NatPlan)]
+    return [each.zone for each in plans().values() if isinstance(each, NatPlan)]
 
 
 def store_for(plan: HostPlan) -> Store:

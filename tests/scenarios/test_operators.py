@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.scenarios.flows import changed
 from tests.scenarios.harness import DEPLOY, Host, World, comes_to_operation, spaceless
+from tests.scenarios.states import managed
 
 B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
 REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
@@ -134,6 +135,34 @@ def test_a_key_with_a_passphrase_is_used_through_the_agent(world: World, tmp_pat
                 assert f"ssh-add {key}" in failed.output and "Traceback" not in failed.output, failed.output
         finally:
             process.kill()
+
+
+def test_a_wrong_host_is_refused_before_any_is_changed(world: World, office: Host, tmp_path: Path) -> None:
+    hosts = [office, *(Host(name) for name in world.hosts[1:])]
+    before = [managed(host) for host in hosts]
+    # The Elastic IP addresses of two zones, one for the other.
+    site = world.copy_of_site()
+    nats = [zone["nat"] for zone in site["zones"]]
+    nats[1]["public_address"], nats[2]["public_address"] = nats[2]["public_address"], nats[1]["public_address"]
+    world.use(site)
+    failed = spaceless(world.deploy_fails("--limit", B.name))
+    assert f"{B.name}: the host that answers at 198.51.100.23 has 10.0.3.10, the private_address of {C.name}" in failed
+    assert world.run("python", "drift.py").status == 1
+    # Another office, with an identity and a LAN of its own.
+    site = world.copy_of_site()
+    site["office"] |= {"lans": ["192.168.60.0/24"], "public_address": "198.51.100.99"}
+    world.use(site)
+    own = (f"IDENTITIES={tmp_path}",)
+    assert world.run("python", "-m", "credentials", "init", env=own).status == 0
+    failed = spaceless(world.deploy_fails("--limit", "nat", env=own))
+    assert re.search(r"nat-us-east-1. belongs to another site \(198.51.100.10 192.168.50.0/24 to 10.0.0.0/16; ", failed)
+    assert "--data take_over=yes. No host was changed." in failed
+    assert [managed(host) for host in hosts] == before
+    # The same site with new identities is no other site; nor is one that is told to take over.
+    assert world.plan("--limit", "nat", "--data", "take_over=yes", env=own).status == 0
+    world.use(world.baseline)
+    renewed = world.plan(env=own)
+    assert renewed.status == 0 and "Identity is in place" in renewed.pending[B.name]
 
 
 def new_key(file: Path) -> Path:

@@ -11,7 +11,7 @@ import re
 import pytest
 
 from tests.scenarios.flows import PEERS, Background, changed, losing_nothing, missing
-from tests.scenarios.harness import Host, World
+from tests.scenarios.harness import Host, World, spaceless
 from tests.scenarios.states import comes_to, kernel_state, unchanged_after
 
 pytestmark = pytest.mark.usefixtures("open_vpc")  # what changes is the site
@@ -58,8 +58,13 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
         site = world.copy_of_site()
         del site["zones"][2]
         world.use(site)
+        refused = world.deploy_fails()
+        assert re.search(r"us-east-1c: not in the site file, .* --data remove=us-east-1c\. No host", spaceless(refused))
+        planned = world.plan()
+        assert planned.status == 0 and "the zone is reached no more" in planned.output
+        desk.reaches(APPS[2])
         with losing_nothing(desk, APPS[0], APPS[1]):
-            world.deploy()
+            world.deploy("--data", "remove=us-east-1c")
             desk.cannot_reach(APPS[2])
         # Neither a file nor a link, a route, a rule, an interface, a unit, failed or not, is left of it.
         assert "us-east-1c" not in office.succeeds(
