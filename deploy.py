@@ -5,18 +5,7 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import (
-    exclusion,
-    firewall,
-    forward_path,
-    forwarding,
-    identity,
-    neighbours,
-    ownership,
-    packages,
-    routing,
-    tunnels,
-)
+from tasks import exclusion, firewall, forward_path, forwarding, identity, ownership, packages, routing, tunnels
 from tasks.site import plan_of, plans, store_for, zone_names
 
 plan = plan_of(host.name)
@@ -26,7 +15,6 @@ record = ownership.check(plan, plans(), store)
 exclusion.ensure()
 packages.install(host.data.packages, host.data.minimum_versions, host.data.idle_services)
 identity.install(plan, store, record)
-neighbours.warn_off(plan)
 firewall.load(plan)
 forwarding.enable(plan)
 tunnels.configure(plan, store)

@@ -17,7 +17,7 @@ from pyinfra.api import FunctionCommand, Host, StringCommand, operation
 from pyinfra.api import State as PyinfraState
 
 from remote import exclusive
-from remote.facts import FirstLook, HostState, Installed, InstalledPackages, Probe, UnitState
+from remote.facts import FileState, FirstLook, HostState, Installed, InstalledPackages, Probe, UnitState
 from remote.files import Directory, File, Script, announce, changes, diff, sums, written
 from remote.trial import Trial, tried
 
@@ -172,48 +172,6 @@ def files(wanted: Sequence[File | Directory], owned: Sequence[str] = ()) -> Comm
     yield from script.commands
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Another program's file, whose service must read it: the shell command `read` has it do so, and succeeds where the
-    service does not run; empty where the program reads the file whenever it needs it. The directory `home` is there
-    where the program is installed.
-    """
-
-    file: File
-    home: str
-    read: str
-
-
-@operation()
-def heeded(readers: Sequence[Reader], unread: str) -> Commands:
-    """Files of programs that the host may have, read by their services. One that is not installed gets no file.
-
-    Below `unread`, a directory in /run, a file says that a service has yet to read what was written, for the run that
-    finds the last one cut short. A reboot has services read everything.
-    """
-    marks = {reader: f"{unread}/{PurePosixPath(reader.file.path).name}" for reader in readers}
-    now = host.get_fact(
-        HostState, files=[path for reader, mark in marks.items() for path in (reader.home, reader.file.path, mark)]
-    )
-    script = Script()
-    for reader, mark in marks.items():
-        if reader.home not in now.files:
-            continue
-        change = changes([reader.file], [], now.files)
-        if change.steps and reader.file.path not in now.files:
-            folder = quote(str(PurePosixPath(reader.file.path).parent))
-            change.steps.insert(0, f"{{ [ -d {folder} ] || install -d -m 755 {folder}; }}")
-        if reader.read and (change.steps or mark in now.files):
-            announce(f"Will have {reader.file.path} read")
-            change.steps.insert(0, f"install -d {quote(unread)} && : > {quote(mark)}")
-            change.steps += [f"{{ {reader.read}; }}", f"rm {quote(mark)}"]
-        script.steps += change.steps
-        script.contents += change.contents
-    if not script.steps:
-        host.noop("they have read what is on disk")
-    yield from script.commands
-
-
 @operation()
 def sysctls(file: File, values: Mapping[str, str]) -> Commands:
     """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any)."""
@@ -234,9 +192,59 @@ def sysctls(file: File, values: Mapping[str, str]) -> Commands:
     yield from script.commands
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Another program's file, whose service must read it: the shell command `read` has it do so, and succeeds where the
+    service does not run; empty where the program reads the file whenever it needs it. The directory `home` is there
+    where the program is installed.
+    """
+
+    file: File
+    home: str
+    read: str
+
+
+def _unread(reader: Reader, folder: str) -> str:
+    return f"{folder}/{PurePosixPath(reader.file.path).name}"
+
+
+def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileState]) -> Script:
+    """What leaves each file as it should be, and read. A program that is not installed gets no file.
+
+    Below `unread`, a directory in /run, a file says that a service has yet to read what was written, for the run that
+    finds the last one cut short. A reboot has services read everything.
+    """
+    script = Script()
+    for reader in readers:
+        if reader.home not in found:
+            continue
+        change = changes([reader.file], [], found)
+        if reader.file.path not in found:
+            folder = quote(str(PurePosixPath(reader.file.path).parent))
+            change.steps.insert(0, f"{{ [ -d {folder} ] || install -d -m 755 {folder}; }}")
+        mark = _unread(reader, unread)
+        if reader.read and (change.steps or mark in found):
+            announce(f"Will have {reader.file.path} read")
+            change.steps.insert(0, f"install -d {quote(unread)} && : > {quote(mark)}")
+            change.steps += [f"{{ {reader.read}; }}", f"rm {quote(mark)}"]
+        script.steps += change.steps
+        script.contents += change.contents
+    return script
+
+
 @operation()
-def loaded(service: Service, wanted: Sequence[File | Directory], show: str, trial: Trial) -> Commands:
+def loaded(
+    service: Service,
+    keeper: Service,
+    wanted: Sequence[File | Directory],
+    show: str,
+    trial: Trial,
+    readers: Sequence[Reader],
+    unread: str,
+) -> Commands:
     """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
+
+    The unit `keeper` loads it again where another program has removed it; the programs of `readers` are told not to.
 
     Whatever it loads has been tried first (`trial`), and a new ssh connection has reached the host: only then is
     anything written that outlives a reboot.
@@ -246,12 +254,19 @@ def loaded(service: Service, wanted: Sequence[File | Directory], show: str, tria
     """
     now = host.get_fact(
         HostState,
-        files=[*(item.path for item in wanted), trial.pending],
-        units=[service.unit],
-        records=[service.record],
+        files=[
+            *(item.path for item in wanted),
+            trial.pending,
+            *(path for each in readers for path in (each.home, each.file.path, _unread(each, unread))),
+        ],
+        units=[service.unit, keeper.unit],
+        records=[service.record, keeper.record],
         show=[show],
     )
-    script = changes(wanted, [], now.files)
+    script = _heeded(readers, unread, now.files)
+    change = changes(wanted, [], now.files)
+    script.steps += change.steps
+    script.contents += change.contents
     expected = sums(service.inputs)
     record = now.records.get(service.record, "")
     shown = now.shown.get(show, "")
@@ -264,6 +279,8 @@ def loaded(service: Service, wanted: Sequence[File | Directory], show: str, tria
     script.steps += _start(service, unit, stale=stale)
     if not unit.enabled:
         script.steps.append("systemctl daemon-reload")  # it is wanted by units that systemd has read already
+    stale_keeper = now.records.get(keeper.record) != sums(keeper.inputs)
+    script.steps += _start(keeper, now.units.get(keeper.unit, UnitState()), stale=stale_keeper)
     if not script.steps:
         host.noop("the kernel holds what it should")
     if stale or not unit.active:

@@ -4,17 +4,18 @@ from remote import operations
 from remote.files import Directory, File
 from remote.operations import Service
 from remote.trial import Trial
-from tasks import paths
+from tasks import neighbours, paths
 from templates import render
 from topology.plan import MARK_MASK, ROUTER_RULE, ROUTER_TABLE, ZONES_RULE, ZONES_TABLE, HostPlan
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
+KEEPER_BEAT = 3  # seconds between two looks at the kernel; one costs 30 ms of CPU
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
 def files(plan: HostPlan) -> tuple[File, ...]:
-    """The rules, the routes, their loader, and the unit that runs it at boot."""
+    """The rules, the routes, their loader, and the units that run it at boot and then hold what it has loaded."""
     record = paths.record(paths.FIREWALL_UNIT)
     unit = f"{paths.UNITS}/{paths.FIREWALL_UNIT}"
     return (
@@ -42,7 +43,9 @@ def files(plan: HostPlan) -> tuple[File, ...]:
                 routes=paths.GUARD_ROUTES,
                 loader=paths.FIREWALL_LOADER,
                 unit=unit,
+                unit_name=paths.FIREWALL_UNIT,
                 record=record,
+                beat=KEEPER_BEAT,
                 route_protocol=ROUTE_PROTOCOL,
                 trial=paths.TRIAL,
                 undo_unit=paths.UNDO_UNIT,
@@ -54,12 +57,20 @@ def files(plan: HostPlan) -> tuple[File, ...]:
             unit,
             render("any/etc/systemd/system/vpc-openvpn-firewall.service.j2", loader=paths.FIREWALL_LOADER),
         ),
+        File(
+            f"{paths.UNITS}/{paths.KEEPER_UNIT}",
+            render(
+                "any/etc/systemd/system/vpc-openvpn-keeper.service.j2",
+                loader=paths.FIREWALL_LOADER,
+                record=paths.record(paths.KEEPER_UNIT),
+            ),
+        ),
     )
 
 
 def trial(plan: HostPlan) -> Trial:
     """The same rules, routes and loader, in a place that a reboot empties."""
-    rules, routes, loader, _ = files(plan)
+    rules, routes, loader, *_ = files(plan)
     own_loader = f"{paths.TRIAL}/firewall"
     run = f"/bin/sh {own_loader}"  # /run is mounted noexec wherever Debian's initramfs mounts it
     return Trial(
@@ -82,12 +93,16 @@ def trial(plan: HostPlan) -> Trial:
 
 
 def load(plan: HostPlan) -> None:
-    """Load the chains and routes now and at every boot, before forwarding is on."""
-    wanted = files(plan)
+    """Load the chains and routes now and at every boot, before forwarding is on, and have them stay loaded."""
+    *wanted, keeper = files(plan)
+    loader = next(file for file in wanted if file.path == paths.FIREWALL_LOADER)
     operations.loaded(
         name="Firewall and guard routes are loaded",
-        service=Service(paths.FIREWALL_UNIT, inputs=wanted, record=paths.record(paths.FIREWALL_UNIT)),
-        wanted=[Directory(paths.HOME), Directory(paths.LIB), *wanted],
+        service=Service(paths.FIREWALL_UNIT, tuple(wanted), paths.record(paths.FIREWALL_UNIT)),
+        keeper=Service(paths.KEEPER_UNIT, (loader,), paths.record(paths.KEEPER_UNIT)),
+        wanted=[Directory(paths.HOME), Directory(paths.LIB), *wanted, keeper],
         show=f"{paths.FIREWALL_LOADER} show",
         trial=trial(plan),
+        readers=neighbours.readers(plan),
+        unread=paths.UNREAD,
     )

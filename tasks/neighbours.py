@@ -1,6 +1,5 @@
 """The managers of networks and services that a host may have leave alone what is ours."""
 
-from remote import operations
 from remote.files import File
 from remote.operations import Reader
 from tasks import paths
@@ -30,8 +29,3 @@ def readers(plan: HostPlan) -> list[Reader]:
         Reader(File(path, render(f"any{path}.j2", interfaces=interfaces, unit=paths.BIRD_UNIT)), home, read)
         for path, (home, read) in _READERS.items()
     ]
-
-
-def warn_off(plan: HostPlan) -> None:
-    """Have them leave tunnels, routes and rules alone, before there are any that they could remove."""
-    operations.heeded(name="Network managers leave the tunnels alone", readers=readers(plan), unread=paths.UNREAD)

@@ -17,6 +17,7 @@ FIREWALL_RULES = f"{HOME}/firewall.rules"
 GUARD_ROUTES = f"{HOME}/routes"
 FIREWALL_LOADER = f"{LIB}/firewall"
 FIREWALL_UNIT = "vpc-openvpn-firewall.service"
+KEEPER_UNIT = "vpc-openvpn-keeper.service"
 TRIAL = f"{RUN}/trial"  # a change of the firewall that no new connection has confirmed yet
 UNDO_UNIT = "vpc-openvpn-undo"
 UNITS = "/etc/systemd/system"

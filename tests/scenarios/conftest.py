@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.harness import Host, Site, World, lab
+from tests.scenarios.harness import Host, Site, World, idle_keeper, lab
 from tests.scenarios.states import all_home
 
 ZONES = 3
@@ -26,6 +26,8 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.exit(f"The lab does not start:\n{started.output}", 1)
     try:
         world = World(tmp_path_factory.mktemp("site") / "site.yml")
+        for host in world.hosts:
+            idle_keeper(host)
         world.deploy()
         yield world
     finally:

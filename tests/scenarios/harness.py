@@ -52,7 +52,20 @@ def lab(*words: str, stdin: str | None = None, timeout: float = 300, instance: s
         timeout=timeout,
         check=False,
     )
+    if words[0] == "replace" and done.returncode == 0:
+        idle_keeper(words[1])
     return Answer(done.returncode, done.stdout)
+
+
+KEEPER_DROP_IN = "/etc/systemd/system/vpc-openvpn-keeper.service.d/test.conf"
+
+
+def idle_keeper(host: str) -> None:
+    """Have a blank host's keeper run and do nothing: most scenarios change the kernel by hand."""
+    Host(host).succeeds(
+        f"mkdir -p $(dirname {KEEPER_DROP_IN})"
+        f" && printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep infinity\\n' > {KEEPER_DROP_IN}"
+    )
 
 
 @dataclass(frozen=True)
