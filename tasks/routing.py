@@ -5,7 +5,7 @@ from remote.files import Directory, File
 from remote.operations import Service
 from tasks import paths
 from templates import render
-from topology.plan import BEATS, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
+from topology.plan import BEATS, DOUBTED, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
 UNITS = {
@@ -38,6 +38,7 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
             plan=plan,
             zones_table=ZONES_TABLE,
             beats=BEATS,
+            doubted=DOUBTED,
             detour_script=paths.DETOUR,
             paths_file=paths.PATHS_FILE,
             router_table=ROUTER_TABLE,

@@ -16,6 +16,7 @@ TUNNEL_PREFIX = 29  # OpenVPN's server mode refuses a /30
 ADDRESSES_PER_NUMBER = 256
 SINGLE = "single"
 HOME_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
+DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
 BEATS = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, and its rules' priorities, in the order in which the kernel asks them. A tunnel's
 # number is added; nothing else is at 8000 to 9999 unless somebody put it there.
