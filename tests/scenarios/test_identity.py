@@ -63,10 +63,3 @@ def test_an_expired_certificate_is_accepted_while_it_is_pinned(world: World, des
     pin(office, expired.fingerprint(hashes.SHA256()).hex(":").upper())
     office.succeeds(f"systemctl restart {CLIENT}")
     desk.eventually(f"ping -q -c 1 -W 1 {APP}")
-
-
-def test_our_own_certificates_outlast_us_all(world: World) -> None:
-    for path in world.identities.glob("*.crt"):
-        text = path.read_text()
-        found = x509.load_pem_x509_certificate(text[text.index("-----BEGIN") :].encode())
-        assert found.not_valid_after_utc.year == 9999

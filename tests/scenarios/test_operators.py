@@ -74,13 +74,6 @@ def test_an_interrupted_deploy_has_a_status_of_its_own(world: World) -> None:
         C.eventually(f"! {{ {LOCKED}; }}")
 
 
-def test_a_name_that_is_nobodys_is_an_error(world: World) -> None:
-    failed = world.deploy_fails("--limit", "nat-us-east-1d")
-    assert failed.status == 1
-    assert "--limit nat-us-east-1d: no host or group is called so; did you mean nat-us-east-1" in failed.output
-    assert "Connecting" not in failed.output
-
-
 def test_without_a_terminal_a_host_that_does_not_answer_ends_a_plan(world: World) -> None:
     site = world.copy_of_site()
     site["zones"][2]["nat"]["ssh"] = {"port": 9}

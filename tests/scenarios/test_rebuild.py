@@ -166,18 +166,6 @@ def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
         assert f"ED25519 {key_of(B)}" in asked.output and "Is it the same? Type yes" in asked.output
 
 
-def test_what_cannot_be_done_is_said_before_anything_connects(world: World) -> None:
-    for words, complaint in (
-        ([], "which host? Write: make rebuild ZONE=us-east-1a"),
-        (["ZONE=us-east-1d"], "there is no host nat-us-east-1d in the site; there are: office, nat-us-east-1a"),
-        (["ZONE=us-east-1b", "HOST_KEY=abc"], "abc is no fingerprint of a host key"),
-        (["ZONE=us-east-1b", "HOST_KEY=office=SHA256:abc"], "office is none of the hosts to rebuild"),
-    ):
-        failed = rebuild(world, *words)
-        assert failed.status != 0
-        assert complaint in failed.output and "Traceback" not in failed.output, failed.output
-
-
 def replace(host: Host) -> None:
     """The host is lost; a blank machine has its place."""
     assert lab("replace", host.name).status == 0
