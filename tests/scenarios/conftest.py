@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scenarios.harness import Host, Site, World, idle_keeper, lab
-from tests.scenarios.states import all_home
+from tests.scenarios.states import all_home, remember, restore
 
 ZONES = 3
 
@@ -29,6 +29,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for host in world.hosts:
             idle_keeper(host)
         world.deploy()
+        remember(world)
         yield world
     finally:
         lab("down")
@@ -44,22 +45,18 @@ def site_of_module(request: pytest.FixtureRequest, booted: World) -> None:
         booted.use(baseline)
         changed = booted.apply()
         assert changed.status == 0, changed.output
+        remember(booted)
 
 
 @pytest.fixture
 def world(booted: World) -> Iterator[World]:
     """The lab as its site says, with every zone reached by its own tunnel. What a scenario leaves otherwise is mended
-    after it, by a deploy that must succeed.
+    after it.
     """
     booted.use(booted.baseline)
     all_home()
     yield booted
-    booted.use(booted.baseline)
-    lab("heal")
-    for host in booted.hosts:
-        lab("start", host)  # a scenario that failed may have left one without power
-    mended = booted.apply()
-    assert mended.status == 0, f"the lab could not be brought back:\n{mended.output}"
+    restore(booted)
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ class World:
         self.site_file = site_file
         self.lab_site: Site = yaml.safe_load(lab("site").output)
         self.baseline = self.lab_site
+        self.deployed: dict[str, str] = {}  # each host's state as scenarios find it (states.py)
         self.use(self.baseline)
 
     def use(self, site: Site) -> None:

@@ -10,9 +10,9 @@ import re
 
 import pytest
 
-from tests.scenarios.flows import PEERS, Background, changed, losing_nothing, missing
+from tests.scenarios.flows import PEERS, Background, answered, changed, losing_nothing, missing
 from tests.scenarios.harness import Host, World, spaceless
-from tests.scenarios.states import comes_to, kernel_state, unchanged_after
+from tests.scenarios.states import comes_to, kernel_state, remember, unchanged_after
 
 pytestmark = pytest.mark.usefixtures("open_vpc")  # what changes is the site
 
@@ -90,6 +90,7 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
         assert "Nothing to do" in world.run("python", "-m", "credentials", "init").output
         comes_to(office, before)
         assert office.succeeds(FOREIGN_STATE) == foreign
+    remember(world)  # the zone's new identity stays
 
 
 def test_a_subnet_comes_and_goes(world: World, desk: Host) -> None:
@@ -176,7 +177,7 @@ def test_a_tunnels_number_port_and_interface_change(world: World, desk: Host, of
         with losing_nothing(desk, APPS[1], APPS[2]), Background(desk, f"ping -n -i 0.1 {APPS[0]}") as own:
             world.deploy()
             desk.reaches(APPS[0])
-            own.waits_for("icmp_seq=.* ttl=")
+            own.waits_for(rf"icmp_seq={max(answered(own.output())) + 1} ttl=")
             assert missing(own.output()), "a tunnel that moves loses packets: the measure does not see it"
         office.succeeds("ip route get 10.0.21.10 | grep -q 'via 10.200.9.1 dev tun-first '")
         A.succeeds("ss -Hlnu 'sport = :1200' | grep -q .")
