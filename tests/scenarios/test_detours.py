@@ -23,7 +23,7 @@ from statistics import median
 import pytest
 
 from lab.state import REPOSITORY
-from tests.scenarios.flows import LANS_LINE, PEERS, PORT, Arrivals, Background, changed, permitting, strays
+from tests.scenarios.flows import LANS_LINE, PEERS, PORT, Arrivals, Background, changed, missing, permitting, strays
 from tests.scenarios.harness import Host, World, lab
 
 A, B, C = (Host(f"nat-us-east-1{letter}") for letter in "abc")
@@ -35,7 +35,10 @@ CLIENT_A = "openvpn-client@vpc-us-east-1a"
 DETOUR = "/usr/local/lib/vpc-openvpn/detour"
 
 BEAT = 0.02  # seconds between two pings
+RESTART = 0.2  # seconds of pings that an orderly restart of a tunnel may lose
+PATIENT = 3.0  # seconds for which TCP waits for a tunnel that restarts, its own next try included
 DETECTED = 1.0  # seconds: the goal for the worst gap after a power cut
+BUSY = 0.5  # seconds that a packet may take on a busy machine, and not be lost
 NOTICED = 6.0  # seconds until a NAT that answers, but does not forward, is found out: after three or four questions
 HOME_AGAIN = 60  # seconds: a boot, a tunnel, three answers; more after failures in a row
 
@@ -65,6 +68,23 @@ class Traffic:
         output = self.held.output()
         assert "broken" not in output, output
         return max((float(seconds) for seconds in re.findall(r"^pause ([\d.]+)", output, re.MULTILINE)), default=0.0)
+
+    def lost(self) -> int:
+        """Pings that were not answered, though later ones were."""
+        return len(missing(self.ping.output()))
+
+    def notices_nothing(self) -> None:
+        """No ping is lost, no connection fails or breaks, and none has waited for more than a busy machine."""
+        assert self.lost() == 0, f"{self.lost()} pings lost"
+        assert max(self.gap(), self.pause(), self.slowest()) < BUSY
+
+    def notices_a_restart_at_most(self) -> None:
+        """At most a few pings are lost, no connection fails, and the one that goes on has waited for its tunnel: if it
+        had been moved it would have broken.
+        """
+        assert self.lost() * BEAT < RESTART, f"{self.lost()} pings lost"
+        assert self.slowest() < BUSY
+        assert self.pause() <= PATIENT
 
     def goes_on(self) -> None:
         """Pings are answered from now on."""
@@ -99,7 +119,6 @@ def calm(world: World, office: Host) -> Iterator[None]:
 
 
 def at_home(office: Host) -> None:
-    office.eventually(f"{DETOUR} show | grep -c trusted | grep -qx 3", HOME_AGAIN)
     office.succeeds("systemctl restart vpc-openvpn-watch")
     office.eventually(f"{DETOUR} show | grep -c trusted | grep -qx 3 && {leads(ZONE_A, 1)}", HOME_AGAIN)
 
@@ -126,9 +145,8 @@ def test_a_power_cut_is_bridged_and_the_return_loses_nothing(world: World, desk:
             assert lab("start", A.name).status == 0
             office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
             on_detour.goes_on()
-            assert (on_detour.gap() < 0.1, on_detour.pause()) == (True, 0.0), "the return home breaks nothing"
-            assert on_detour.slowest() < 0.5
-        assert (to_b.gap() < 0.1, to_b.pause()) == (True, 0.0), "the other zones notice nothing"
+            on_detour.notices_nothing()
+        to_b.notices_nothing()
     assert strays(LANS_LINE) == leaked
     assert world.plan().pending == {}
 
@@ -166,7 +184,7 @@ def test_a_nat_that_answers_but_does_not_forward_is_bridged(
     with traffic(desk) as to_a:
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
-        assert (to_a.gap() < 0.1, to_a.pause()) == (True, 0.0)
+        to_a.notices_nothing()
 
 
 def test_without_a_probe_the_nat_itself_is_asked(world: World, desk: Host, office: Host) -> None:
@@ -228,10 +246,8 @@ def test_an_orderly_restart_of_a_tunnel_loses_nothing(
         office.eventually(leads(ZONE_A, 2), 5)
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
-        assert to_a.slowest() < 0.5
         to_a.held.waits_for("^pause", 5)  # TCP may still be waiting for its next try
-        assert to_a.pause() <= 3, "a connection waits for its tunnel, and is not moved: that would break it"
-        assert to_a.gap() < 0.2
+        to_a.notices_a_restart_at_most()
 
 
 def test_a_nat_that_reboots_says_so_first(world: World, desk: Host, office: Host) -> None:
@@ -240,8 +256,8 @@ def test_a_nat_that_reboots_says_so_first(world: World, desk: Host, office: Host
         office.eventually(leads(ZONE_A, 2), 10)
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
-        assert to_a.slowest() < 0.5
-        assert to_a.gap() < 0.2
+        assert to_a.slowest() < BUSY
+        assert to_a.lost() * BEAT < RESTART
 
 
 def test_a_deploy_restarts_one_zone_after_the_other(world: World, desk: Host, office: Host) -> None:
@@ -253,9 +269,7 @@ def test_a_deploy_restarts_one_zone_after_the_other(world: World, desk: Host, of
         assert applied.status == 0, applied.output
         for each in (to_a, to_b, to_c):
             each.goes_on()
-            assert each.slowest() < 0.5
-            assert each.pause() <= 3
-            assert each.gap() < 0.2
+            each.notices_a_restart_at_most()
     office.fails("ip -o link | grep 'tun-.* mtu 1440 '")
     assert office.succeeds("ip -o link | grep -c 'tun-.* mtu 1400 '").strip() == "3"
 
@@ -273,7 +287,7 @@ def test_a_change_that_breaks_tunnels_costs_one_zone(world: World, desk: Host, o
             world.use(site)
             failed = world.deploy_fails()
             for each in (to_b, to_c):
-                assert (each.gap() < 0.2, each.pause(), each.slowest() < 0.5) == (True, 0.0, True)
+                each.notices_nothing()
         assert "the tunnel of us-east-1a was restarted and carries no packets" in failed.output, failed.output
         assert "no answer from 10.200.1.1 (nat-us-east-1a)" in failed.output
         assert "openvpn-server@office.service was not restarted, because us-east-1a carries no packets" in failed.output
@@ -295,8 +309,7 @@ def test_a_zone_is_drained_and_given_back(world: World, desk: Host, office: Host
         again = world.run(*drain)
         assert again.status == 0 and "No changes" in again.output, again.output
         time.sleep(0.5)
-        assert (to_a.gap() < 0.1, to_a.pause()) == (True, 0.0)
-        assert to_a.slowest() < 0.5
+        to_a.notices_nothing()
 
         # A deploy says so and leaves it; so does a reboot of the router.
         for run in (world.plan(), world.apply()):
@@ -318,23 +331,8 @@ def test_a_zone_is_drained_and_given_back(world: World, desk: Host, office: Host
         assert back.status == 0, back.output
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
-        assert (to_a.gap() < 0.1, to_a.pause()) == (True, 0.0)
+        to_a.notices_nothing()
     assert "drained" not in world.plan().output
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        ([], "which zone? Write: --data zone=us-east-1a"),
-        (["--data", "zone=us-east-1"], "there is no zone us-east-1: did you mean us-east-1"),
-        (["--data", "zone=us-east-1a", "--data", "back=perhaps"], "back=perhaps is neither true nor false"),
-    ],
-)
-def test_a_drain_of_nothing_is_refused(world: World, office: Host, data: list[str], said: str) -> None:
-    refused = world.run("pyinfra", "inventory.py", "drain.py", "-y", *data)
-    assert refused.status != 0
-    assert said in refused.output and "Traceback" not in refused.output, refused.output
-    office.fails("ls /etc/vpc-openvpn/drained | grep .")
 
 
 # --- more than one fault ----------------------------------------------------------------------------------------------
@@ -347,7 +345,7 @@ def test_two_nats_dead_at_once_and_all_and_one_back(world: World, desk: Host, of
         office.eventually(f"{leads(ZONE_A, 3)} && {leads(ZONE_B, 3)}", 5)
         for zone in zones:
             desk.reaches(zone)
-        assert to_c.gap() < 0.1
+        to_c.notices_nothing()
     assert lab("kill", C.name).status == 0
     office.eventually("! ip route get 10.0.21.10", 5)
     leaked = strays(LANS_LINE)
@@ -381,11 +379,11 @@ def test_a_zone_that_is_isolated_costs_the_others_nothing(world: World, desk: Ho
         desk.eventually(f"! ping -c 3 -i 0.2 -W 1 {ZONE_A}", 10)
         time.sleep(1)
         for each in (to_b, to_c):
-            assert (each.gap() < 0.1, each.pause()) == (True, 0.0)
+            each.notices_nothing()
         assert lab("heal").status == 0
         desk.eventually(f"ping -c 1 -W 1 {ZONE_A}", HOME_AGAIN)
         for each in (to_b, to_c):
-            assert (each.gap() < 0.1, each.pause()) == (True, 0.0)
+            each.notices_nothing()
 
 
 def test_zones_that_lose_each_other_cost_nothing(world: World, desk: Host, office: Host) -> None:
@@ -393,7 +391,7 @@ def test_zones_that_lose_each_other_cost_nothing(world: World, desk: Host, offic
         assert lab("partition", "us-east-1a", "us-east-1b").status == 0
         time.sleep(6)  # long enough for the watch to take it for a fault, if it did
         for each in (to_a, to_b):
-            assert (each.gap() < 0.1, each.pause()) == (True, 0.0)
+            each.notices_nothing()
         office.succeeds(f"{leads(ZONE_A, 1)} && {leads(ZONE_B, 2)}")
     # The cut is there: what must cross it does not.
     APP_A.cannot_reach(ZONE_B)
@@ -486,7 +484,7 @@ def test_a_strict_router_lets_a_detours_answers_in(world: World, desk: Host, off
             assert lab("start", A.name).status == 0
             office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
             on_detour.goes_on()
-            assert (on_detour.gap() < 0.1, on_detour.pause()) == (True, 0.0)
+            on_detour.notices_nothing()
             # It is our setting: a strict tunnel drops what comes back by the detour.
             with changed(office, *(f"echo {n} > /proc/sys/net/ipv4/conf/tun-2/rp_filter" for n in (1, 2))):
                 time.sleep(1)
@@ -517,12 +515,13 @@ def test_a_nat_carries_no_detour_that_is_not_in_the_site(world: World, desk: Hos
 
 def test_a_bird_that_the_router_runs_for_itself_is_left_alone(world: World, desk: Host, office: Host) -> None:
     own = """
+        cp -p /etc/bird/bird.conf /root/
         printf '%s\\n' 'router id 192.0.2.77;' 'protocol device {}' 'protocol kernel { ipv4 { export all; }; }' \\
             'protocol static { ipv4; route 203.0.113.64/26 via 198.51.100.9; }' \\
             'protocol bfd { interface "wan"; neighbor 198.51.100.9 dev "wan"; }' > /etc/bird/bird.conf
         systemctl enable --now bird
     """
-    with changed(office, own, "systemctl disable --now bird"):
+    with changed(office, own, "systemctl disable --now bird; mv /root/bird.conf /etc/bird/"):
         office.eventually("ip route | grep -q '^203.0.113.64/26 .* bird'")
         main_pid = office.succeeds("systemctl show -p MainPID --value bird")
         office.succeeds("ip rule flush protocol 86; systemctl stop vpc-openvpn-bird")
@@ -548,7 +547,8 @@ NAT_STATE = """
 iptables-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'
 ip -4 rule; ip -4 route show table all | sort; ls -I deploy.lock -I trial /run/vpc-openvpn
 """
-KILLS = 20 if os.environ.get("SWEEP") == "full" else 6
+FULL = os.environ.get("SWEEP") == "full"
+KILLS = 20 if FULL else 2
 GOAL_MEDIAN, GOAL_WORST = 0.7, 1.0  # seconds
 
 
@@ -610,12 +610,12 @@ UP_SINCE = "birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep ' Up ' |
 def test_an_uneven_internet_is_no_alarm_and_a_worse_one_is(world: World, desk: Host, office: Host) -> None:
     before = office.succeeds(UP_SINCE)
     assert before.count(" Up ") == 3
-    # 80 ms there and back, up to 80 ms more, and 1 % lost in each direction.
-    with Background(Host("internet"), f"{IMPAIR} 40 40 1") as internet:
+    # 80 ms there and back, up to 80 ms more, and 2 % lost in each direction.
+    with Background(Host("internet"), f"{IMPAIR} 40 40 2") as internet:
         internet.waits_for("^impairing")
-        answer = desk.succeeds(f"ping -q -n -i 0.05 -c 1000 -W 1 {ZONE_A}")
+        answer = desk.succeeds(f"ping -q -n -i 0.05 -c {1000 if FULL else 200} -W 1 {ZONE_A}")
         lost, slowest = (float(re.findall(each, answer)[0]) for each in (r"([\d.]+)% packet loss", r"/([\d.]+)/"))
-        assert 0.5 < lost < 5, answer
+        assert 0 < lost < 12, answer
         assert 80 < slowest < 200, answer
         assert office.succeeds(UP_SINCE) == before, "a false alarm"
         assert office.succeeds(f"{DETOUR} show").count("trusted") == 3

@@ -385,7 +385,6 @@ def test_the_routers_strict_reverse_path_check_stays(world: World, desk: Host, o
     [
         "systemctl restart nftables",
         "systemctl reload nftables",
-        "systemctl stop nftables && systemctl start nftables",
     ],
 )
 def test_our_chains_come_back_after_a_flush(world: World, desk: Host, office: Host, again: str) -> None:

@@ -4,7 +4,7 @@ operator ── office ══ tun-1 ══ nat-us-east-1a ── app 10.0.21.10
               ╠══════ tun-2 ══ nat-us-east-1b ── app 10.0.22.10      the one that is deployed to
               ╚══════ tun-3 ══ nat-us-east-1c ── app 10.0.23.10
 
-`make test-sweep` cuts off every operation in every way (SWEEP=full); `make test` each operation in one way.
+`make test-sweep` cuts off every operation in every way (SWEEP=full); `make test` three operations in one way each.
 """
 
 import os
@@ -37,7 +37,11 @@ STATES = ("blank", "configured")
 CUTS = ("operator killed", "operator's line cut", "host's power cut")
 FULL = os.environ.get("SWEEP") == "full"
 ALL = list(product(STATES, OPERATIONS, CUTS))
-SAMPLE = [(STATES[number % 2], name, CUTS[number % 3]) for number, name in enumerate(OPERATIONS)]
+SAMPLE = [  # each state and each cut; operations that only write files take one and the same way
+    ("configured", "Firewall and guard routes are loaded", "operator's line cut"),
+    ("blank", "Tunnels are configured", "host's power cut"),
+    ("configured", "us-east-1b: the NAT's end runs what is on disk", "operator killed"),
+]
 WITHIN = 0.5  # seconds after an operation's beginning
 LOCKED = 45  # seconds for which the lock of a deploy that nobody heard die may be there
 
