@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-# What the lab needs of Debian (lab/system.py says what for); python3-venv is for the virtual environment.
+# What the lab's targets install (lab/system.py says what for); python3-venv is for the virtual environment.
 PACKAGES := curl iproute2 iputils-ping mmdebstrap nftables openssh-client python3-venv strace systemd-container
 
 # Says which requirements the virtual environment holds. Named after their content: git does not keep modification times.
@@ -11,14 +11,14 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages bench test-sweep planned requirements clean packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep planned requirements clean ready packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1 /p' $(MAKEFILE_LIST) | while read -r target what; do \
 	  printf '  make %-14s%s\n' "$$target" "$$what"; done
 
-setup: packages $(STAMP) ## install what is missing: Debian packages, .venv
+setup: $(STAMP) ## make .venv, which is all that deploys need: on any Linux or macOS with Python 3.11; no root
 
 check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/ruff check .
@@ -29,21 +29,21 @@ check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
 # What a lab leaves on the machine is seen only while no other is up; the rest mostly waits, and does so in two labs.
 ALONE := tests/scenarios/test_lab.py
 
-test: root setup check ## all that there is: check, then the scenarios in the lab; root
+test: ready check ## all that there is: check, then the scenarios in the lab; root
 	$(RUN)/python -m pytest $(ALONE)
 	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile
 
-test-sweep: root setup ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
+test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py \
 	  tests/scenarios/test_detours.py::test_kills_in_a_row_leave_nothing_behind
 
-demo: root setup ## an office, a VPC and its tunnels on this machine; root
+demo: ready ## an office, a VPC and its tunnels on this machine; root
 	$(RUN)/python demo.py
 
-outages: root setup ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
+outages: ready ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
-bench: root setup ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
+bench: ready ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
 	status=0; for what in deploys throughput; do \
 	  $(RUN)/python -m bench.$$what $(if $(QUICK),--quick) || status=1; \
 	done; exit $$status
@@ -54,9 +54,10 @@ ifeq ($(MAKECMDGOALS),drift)
 MAKEFLAGS := q$(MAKEFLAGS)
 endif
 DRIFT := $(VENV)/.drift
+STATUS = $(shell cat $(DRIFT) 2>/dev/null)
 
 drift: planned ## do the hosts match site.yml? exits 0: they do, 2: changes pending, 1: cannot tell
-	$(if $(filter 0 2,$(file < $(DRIFT))),+@exit $(file < $(DRIFT)),@false)
+	$(if $(filter 0 2,$(STATUS)),+@exit $(STATUS),@false)
 
 planned:
 	+@rm -f $(DRIFT); if [ -x $(RUN)/python ]; then $(RUN)/python drift.py; echo $$? > $(DRIFT); \
@@ -81,12 +82,14 @@ clean: ## remove .venv and the tools' caches; the lab has `python -m lab down`
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+ready: root packages setup
+
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "The lab boots hosts, which takes root: sudo make $(MAKECMDGOALS)" \
 	  "(make check needs no root)." >&2; exit 1; }
 
 packages:
-	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Without it: make check" >&2; exit 1; }
+	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Deploys do not: make setup" >&2; exit 1; }
 	@missing=$$(for package in $(PACKAGES); do \
 	    dpkg-query -W -f '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || printf '%s ' "$$package"; \
 	  done); \
@@ -96,11 +99,12 @@ packages:
 	  apt-get -q update && apt-get -q install --yes --no-install-recommends $$missing
 
 $(STAMP):
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Run: apt-get install python3-venv" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON); 3.11 or newer is needed. On Debian and Ubuntu:" \
+	  "sudo apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "This is Python %d.%d;" \
 	  " 3.11 or newer is needed. If it is there under another name: make PYTHON=python3.11 setup" % v[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
-	  "Run: apt-get install python3-venv" >&2; exit 1; }
+	  "On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 	[ -x $(RUN)/pip ] || $(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@rm -f $(VENV)/.installed-*
