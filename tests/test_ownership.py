@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tasks.ownership import Record, anothers, cautions, parse, record, release, wrong_host
+from tests.conftest import EXAMPLE_SITE
 from topology.load import ROOT, load
 from topology.plan import HostPlan, plan
 
-PLANS = plan(load(ROOT / "site.example.yml"))
+PLANS = plan(load(EXAMPLE_SITE))
 OFFICE, A, B = (PLANS[name] for name in ("office", "nat-us-east-1a", "nat-us-east-1b"))
 OURS = "AA:" * 31 + "AA"
 THEIRS = "BB:" * 31 + "BB"
@@ -117,7 +118,7 @@ def test_each_release_has_a_higher_number() -> None:
 
 def test_an_office_whose_address_is_dynamic_has_a_record_too(tmp_path: Path) -> None:
     site = tmp_path / "site.yml"
-    example = (ROOT / "site.example.yml").read_text()
+    example = EXAMPLE_SITE.read_text()
     site.write_text(example.replace("public_address: 198.51.100.10 ", "public_address: dynamic "))
     plans = plan(load(site))
     assert record(plans["office"], plans, OURS).site == "dynamic 192.168.50.0/24 to 10.0.0.0/16"
