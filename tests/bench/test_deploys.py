@@ -1,5 +1,6 @@
 """The arithmetic of goals, what is read of hosts and programs, and how results are shown. No lab."""
 
+import os
 import struct
 import subprocess
 import tarfile
@@ -173,8 +174,32 @@ def test_the_playbooks_roles_are_those_that_get_files() -> None:
     assert roles == {"packages", *material.by_role([], [], Path())}
 
 
-def test_the_script_by_hand_is_one() -> None:
-    subprocess.run(["sh", "-n", HERE / "floor.sh"], check=True)
+def test_the_script_by_hand_writes_a_file_that_differs_and_changes_no_other(tmp_path: Path) -> None:
+    there, programs = tmp_path / "there", tmp_path / "programs"
+    wanted = tmp_path / "files" / there.relative_to("/")
+    wanted.parent.mkdir(parents=True)
+    wanted.write_text("as it should be\n")
+    (tmp_path / "paths").write_text(f"{there.relative_to('/')}\n")
+    (tmp_path / "units").write_text("one.service\n")
+    programs.mkdir()
+    # All packages are there; systemctl ends the script at daemon-reload, before any setting of this machine is changed.
+    for name, script in {
+        "dpkg-query": "yes installed | head -n 5",
+        "systemctl": f'echo "$*" >> {tmp_path}/said; [ "$1" != daemon-reload ]',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+
+    def apply() -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+        words = ["sh", str(HERE / "floor.sh"), "apply"]
+        return subprocess.run(words, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, check=False)
+
+    there.write_text("otherwise\n")
+    assert apply().returncode == 1
+    assert there.read_text() == "as it should be\n"
+    assert apply().stdout.endswith(": unchanged\n")
+    assert (tmp_path / "said").read_text() == "daemon-reload\nstart one.service\n"
 
 
 def test_a_quick_run_measures_once_what_a_full_one_does() -> None:
