@@ -31,7 +31,7 @@ ALONE := tests/scenarios/test_lab.py
 
 test: ready check ## all that there is: check, then the scenarios in the lab; root
 	$(RUN)/python -m pytest $(ALONE)
-	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile
+	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py \
