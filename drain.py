@@ -3,8 +3,9 @@
     pyinfra inventory.py drain.py --data zone=us-east-1b
     pyinfra inventory.py drain.py --data zone=us-east-1b --data back=true
 
-What is new goes by a detour at once; what began through the zone's own NAT stays there as long as it lives. It holds
-until the zone is given back: through reboots of the office router, and through deploys, which remind of it.
+New connections go by a detour at once; those that began through the zone's own NAT stay there as long as they live. It
+holds until the zone is given back: through reboots of the office router, and through deploys, which remind of it. A
+zone whose detours do not work, or are all drained, is not drained. --limit office connects to no NAT.
 """
 
 from pyinfra import host

@@ -2,28 +2,49 @@
 
 import difflib
 
+from pyinfra import host, state
 from pyinfra.api.exceptions import DeployError
 
 from remote import operations
+from remote.facts import Probe
 from tasks import paths
-from topology.plan import HostPlan, OfficePlan
+from topology.plan import OFFICE, HostPlan, OfficePlan
 
 
 def switch(plan: HostPlan, zone: object, *, back: object) -> None:
     """Have the office send new connections to `zone` by a detour or, with `back`, through its own NAT again.
 
-    Raises `DeployError`, before any host is changed, for a zone that is not there or has no detour.
+    Raises `DeployError`, before any host is changed, for a zone that is not there or has no detour that works, and
+    where `--limit` leaves the office router out.
     """
     if not isinstance(plan, OfficePlan):
+        if not state.is_host_in_limit(host.inventory.get_host(OFFICE)):
+            raise DeployError("a zone is drained on the office router. Write: --limit office. Nothing was done.")
         return
     name = _checked(plan, zone)
     if not isinstance(back, bool):
         raise DeployError(f"back={back} is neither true nor false. Write: --data back=true")
+    if not back and (complaint := without_detour(plan, name, host.get_fact(Probe, script=f"{paths.DETOUR} show"))):
+        raise DeployError(complaint)
     operations.switched(
-        name=f"{name} is {'reached through its own NAT again' if back else 'drained: what is new takes a detour'}",
+        name=f"{name} is {'given back to its own NAT' if back else 'drained: new connections take a detour'}",
         path=paths.drained(name),
         present=not back,
         command=f"{paths.DETOUR} {'give-back' if back else 'drain'} {name}",
+    )
+
+
+def without_detour(plan: OfficePlan, zone: str, shown: str) -> str:
+    """Why new connections to `zone` would stay with its own NAT, from what `detour show` has `shown`; empty if not."""
+    found = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line)
+    detours = [tunnel.zone for watch in plan.watches if watch.tunnel.zone == zone for tunnel in watch.others]
+    if any(found.get(detour) == "trusted" for detour in detours):
+        return ""
+    state_of = "; ".join(f"{detour}: {found.get(detour, 'not deployed')}" for detour in detours)
+    return (
+        f"{zone} has no detour that works now ({state_of}): new connections would go through its own NAT all the same."
+        f" Mend one (make rebuild ZONE={detours[0]}), or give it back (--data zone={detours[0]} --data back=true)."
+        " Nothing was done."
     )
 
 

@@ -133,8 +133,8 @@ def run(plan: HostPlan) -> None:
         owned=OWNED,
         units=UNITS,
         notices={
-            path: f"{zone} is drained: new connections take a detour until it is given back with"
-            f" `pyinfra inventory.py drain.py --data zone={zone} --data back=true`"
+            path: f"{zone} is drained: new connections avoid its NAT while a detour works. To give it back:"
+            f" pyinfra inventory.py drain.py --data zone={zone} --data back=true"
             for path, zone in drained.items()
         },
     )

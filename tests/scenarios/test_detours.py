@@ -323,6 +323,10 @@ def test_a_zone_is_drained_and_given_back(world: World, desk: Host, office: Host
     assert lab("kill", B.name).status == lab("kill", C.name).status == 0
     office.eventually(leads(ZONE_A, 1), 5)
     desk.reaches(ZONE_A)
+    office.eventually(f"[ $({DETOUR} show | grep -c silent) = 2 ]", 5)
+    for limit, said in ("office", "us-east-1a has no detour that works now"), (A.name, "Write: --limit office"):
+        refused = world.run(*drain, "--limit", limit)
+        assert refused.status != 0 and said in refused.output, refused.output
     assert lab("start", B.name).status == lab("start", C.name).status == 0
     office.eventually(leads(ZONE_A, 2), HOME_AGAIN)
 
