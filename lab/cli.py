@@ -32,6 +32,8 @@ from lab.system import LabError, require_room, require_tools
 
 Verb = Callable[[argparse.Namespace], int]
 
+OFFICES = ("static", "networkd")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,8 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=verb, exclusive=exclusive)
         return sub
 
-    add("up", up, "build and boot").add_argument(
-        "--zones", type=_zone_count, default=4, metavar="N", help=f"1 to {MAX_ZONES}, 4 by default"
+    booting = add("up", up, "build and boot")
+    booting.add_argument("--zones", type=_zone_count, default=4, metavar="N", help=f"1 to {MAX_ZONES}, 4 by default")
+    booting.add_argument("--release", metavar="NAME", help="of the hosts, as `trixie`; this machine's own by default")
+    booting.add_argument(
+        "--office",
+        choices=OFFICES,
+        default=OFFICES[0],
+        help="what configures the router's interfaces: the lab, before it boots, or systemd-networkd by netplan",
     )
     add("down", down, "remove every trace")
     add("list", list_hosts, "hosts, addresses, state", exclusive=False).add_argument(
@@ -134,8 +142,8 @@ def up(arguments: argparse.Namespace) -> int:
         print("removing what an `up` that did not finish left behind", flush=True)
         _remove_everything()
     require_room(arguments.zones + 1)  # the NATs and the office; said before anything is there to be removed
-    base = image.ensure()
-    lab = state.save(Lab(zones=arguments.zones, base=base.name))
+    base = image.ensure(arguments.release)
+    lab = state.save(Lab(zones=arguments.zones, base=base.name, office=arguments.office))
     _write_operator_files(lab.layout)
     WEB_ROOT.mkdir()
     (WEB_ROOT / "debian").symlink_to(base / "packages")

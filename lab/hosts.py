@@ -13,30 +13,13 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from lab import cgroups, layout, namespaces, network, state
+from lab import cgroups, namespaces, network, state
+from lab.disk import files, links
 from lab.layout import Host, Layout
 from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
 from lab.system import LabError, require_room, run, wait_until
 
 BOOT_SECONDS = 60
-
-# The office router is somebody's router: it forwards and masquerades without us, by its own boot units.
-_ROUTER_FILES = {
-    "etc/sysctl.d/router.conf": "net.ipv4.ip_forward = 1\n",
-    "etc/nftables.conf": f"""\
-#!/usr/sbin/nft -f
-# The office's own rules: the LAN goes out by the internet line with its address.
-table inet router
-delete table inet router
-table inet router {{
-  chain postrouting {{
-    type nat hook postrouting priority srcnat;
-    ip saddr {layout.OFFICE_LAN} oifname "wan" masquerade
-  }}
-}}
-""",
-}
-_ROUTER_UNIT_LINK = "etc/systemd/system/sysinit.target.wants/nftables.service"
 
 
 def make_ssh_key() -> None:
@@ -52,11 +35,13 @@ def make_disk(host: Host) -> None:
     ssh = disk.upper / "etc/ssh"
     ssh.mkdir(parents=True)
     _generate_key(ssh / "ssh_host_ed25519_key", f"root@{host.name}")
-    _write(disk.upper / "etc/hostname", f"{host.name}\n")
-    _write(disk.upper / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n")
     _write(disk.upper / "etc/machine-id", f"{uuid.uuid4().hex}\n")
+    for name, text in files(host).items():
+        _write(disk.upper / name, text)
+    for name, target in links(host).items():
+        (disk.upper / name).parent.mkdir(parents=True, exist_ok=True)
+        (disk.upper / name).symlink_to(target)
     if host.kind == "office":
-        _make_router(disk.upper)
         _authorize(disk.upper / "root", owner=0, mode=0o700)
     else:
         _authorize(disk.upper / "home/admin", owner=1000, mode=0o755)
@@ -147,14 +132,6 @@ def _authorize(home: Path, owner: int, mode: int) -> None:
         os.chown(path, owner, owner)
 
 
-def _make_router(upper: Path) -> None:
-    for name, text in _ROUTER_FILES.items():
-        _write(upper / name, text)
-    link = upper / _ROUTER_UNIT_LINK
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to("/lib/systemd/system/nftables.service")
-
-
 def _start(host: Host) -> subprocess.Popen[bytes] | None:
     """Start the process that runs the host, if it takes one; it outlives this command."""
     if host.real:
@@ -179,14 +156,17 @@ def _start_detached(command: list[str], output: int) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_serving(host: Host, process: subprocess.Popen[bytes]) -> None:
-    """Wait for the host's own server, asked from within, so that no firewall or cut cable matters."""
+    """Wait for the host's address and its own server, asked from within, so that no firewall or cut cable matters."""
     port = 22 if host.real else 80
     clue = f"its console says, in {state.disk(host.name).console}:" if host.real else "it has no console"
 
     def serving() -> bool:
         if process.poll() is not None:
             raise LabError(f"{host.name} did not boot; {clue}\n{_console_tail(host)}")
-        return namespaces.inside(host.name, partial(_answers, IPv4Address("127.0.0.1"), port))
+        return namespaces.inside(
+            host.name,
+            lambda: _has(host.cables[0].address.ip) and _answers(IPv4Address("127.0.0.1"), port),
+        )
 
     wait_until(serving, BOOT_SECONDS, f"{host.name} to boot; {clue}")
 
@@ -205,6 +185,16 @@ def wait_until_reachable(lab: Layout) -> None:
             BOOT_SECONDS,
             f"{host.name} to answer the operator's workstation at {address} port 22",
         )
+
+
+def _has(address: IPv4Address) -> bool:
+    """Whether the address is one of this network namespace's."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+        return True
 
 
 def _answers(address: IPv4Address, port: int) -> bool:

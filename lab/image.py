@@ -1,7 +1,7 @@
 """The hosts' base system and the packages that they can install, built once and kept in the cache.
 
-A build is a directory `base-HASH` with `root` (a Debian or Ubuntu of the machine's own release, like a cloud
-image) and `packages` (an apt repository with what a cookbook may want to install and the base has not). The
+A build is a directory `base-HASH` with `root` (a Debian or Ubuntu, of the machine's own release or another, like a
+cloud image) and `packages` (an apt repository with what a cookbook may want to install and the base has not). The
 hash covers the recipe below, so that a changed recipe is built anew. A build appears by a rename, so that a
 half-built one is never used.
 
@@ -27,17 +27,25 @@ from lab.state import CACHE, exclusive
 from lab.system import LabError, run, wait_until
 
 BASE_PACKAGES = (
+    "apparmor",
     "ca-certificates",
+    "chrony",
+    "cloud-init",
     "dbus",
     "init",
     "iproute2",
     "iputils-ping",
     "kmod",
+    "locales",
+    "needrestart",
+    "netplan.io",
     "nftables",
     "openssh-server",
     "procps",
+    "python3",
     "sudo",
     "udev",
+    "unattended-upgrades",
 )
 
 # With their dependencies, as far as the base does not have them.
@@ -78,8 +86,6 @@ MASKED_UNITS = (
     "getty.target",
     "motd-news.timer",
     "systemd-journal-flush.service",
-    "systemd-networkd.service",
-    "systemd-networkd.socket",
     "systemd-resolved.service",
     "systemd-tmpfiles-clean.timer",
     "systemd-update-utmp-runlevel.service",
@@ -87,7 +93,13 @@ MASKED_UNITS = (
 )
 
 # dpkg's fsyncs guard against a crash of the machine, which the lab does not outlive anyway.
-DPKG_OPTIONS = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*")
+DPKG_OPTIONS = (
+    "force-unsafe-io",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+    "path-include=/usr/share/locale/de/*",  # the office's language
+)
 
 FILES = {
     "etc/apt/sources.list": f"deb [trusted=yes] {REPOSITORY_URL} ./\n",
@@ -95,11 +107,15 @@ FILES = {
     "etc/resolv.conf": "# the lab has no name server\n",
     "etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
     "etc/hostname": "localhost\n",
+    # Of cloud-init only its files are there: it would look for a data source, for seconds, at every boot.
+    "etc/cloud/cloud-init.disabled": "",
 }
 
 KEPT = 24 * 3600  # seconds since a build was last used, after which the next build removes it
 
 _ORIGINS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+# Those that hosts can have, beside the machine's own.
+_RELEASES = {"debian": ("bookworm", "trixie"), "ubuntu": ("noble",)}
 _KEYRINGS = {
     "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
@@ -114,16 +130,22 @@ _DOWNLOAD_HOOK = (
     ' && mkdir -p "$1/packages" && mv "$1"/var/cache/apt/archives/*.deb "$1/packages/"'
 )
 _ADMIN_HOOK = 'chroot "$1" useradd --create-home --shell /bin/bash admin'
+_LOCALE_HOOK = 'chroot "$1" localedef -i de_DE -f UTF-8 de_DE.UTF-8'
 
 
-def ensure() -> Path:
-    """The directory of the build for today's recipe; makes it when there is none (a minute or so)."""
-    distribution, release = _machine_release()
+def ensure(release: str | None = None) -> Path:
+    """The directory of the build for today's recipe, of this machine's own release or another of its distribution's;
+    makes it when there is none (a minute or so).
+    """
+    distribution, own = _machine_release()
+    release = release or own
+    if release not in (known := sorted({own, *_RELEASES[distribution]})):
+        raise LabError(f"the lab has no hosts of {distribution} {release}; there are: {', '.join(known)}")
     target = CACHE / f"base-{_recipe_hash(distribution, release)}"
     if not target.exists():
         with exclusive("image", "another lab command is building the base image; waiting for it"):
             if not target.exists():
-                _build(target, distribution, release)
+                _build(target, distribution, own, release)
     os.utime(target)  # says when it was last used
     return target
 
@@ -148,8 +170,8 @@ def _recipe_hash(distribution: str, release: str) -> str:
     return _sha256(repr(recipe).encode())[:16]
 
 
-def _sources(distribution: str, release: str) -> str:
-    """sources.list lines for the distribution's own repositories, as the machine's apt is set up.
+def _sources(distribution: str, own: str, release: str) -> str:
+    """sources.list lines for `release`, from where the machine's apt has the distribution's `own`.
 
     apt knows the origin of each list that it downloaded; by that, somebody else's repository is told apart,
     whose suite is often called like the distribution's.
@@ -165,14 +187,14 @@ def _sources(distribution: str, release: str) -> str:
     )
     signed_by = _KEYRINGS[distribution]
     option = f"[signed-by={signed_by}] " if Path(signed_by).exists() else ""
-    suites = {release, f"{release}-updates", f"{release}-security"}
+    suites = {f"{own}{pocket}": f"{release}{pocket}" for pocket in ("", "-updates", "-security")}
     lines = []
     for line in listing.splitlines():
         origin, uri, suite, component = line.split("|")
         if origin == _ORIGINS[distribution] and suite in suites and component in ("main", "universe"):
-            lines.append(f"deb {option}{uri} {suite} {component}")
+            lines.append(f"deb {option}{uri} {suites[suite]} {component}")
     if not any(f" {release} main" in line for line in lines):
-        raise LabError(f"apt on this machine knows no {release} repository (yet). Try:\n  apt-get update")
+        raise LabError(f"apt on this machine knows no {own} repository (yet). Try:\n  apt-get update")
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
@@ -183,13 +205,13 @@ def _inherited_apt_options() -> str:
     return "".join(f"{line}\n" for line in lines if wanted.match(line) and not line.endswith(' "";'))
 
 
-def _build(target: Path, distribution: str, release: str) -> None:
+def _build(target: Path, distribution: str, own: str, release: str) -> None:
     print(f"building the hosts' base image ({distribution} {release}); this happens once", flush=True)
     started = time.monotonic()
     draft = target.with_suffix(".draft")
     _remove_draft(draft)
     draft.mkdir(parents=True)
-    _bootstrap(draft / "root", release, _sources(distribution, release))
+    _bootstrap(draft / "root", release, _sources(distribution, own, release))
     (draft / "root" / "packages").rename(draft / "packages")
     _index(draft / "packages")
     _finish_root(draft / "root")
@@ -217,6 +239,7 @@ def _bootstrap(root: Path, release: str, sources: str) -> None:
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={apt_conf}"]
     command += [f"--customize-hook={_DOWNLOAD_HOOK}", f"--customize-hook={_ADMIN_HOOK}"]
+    command += [f"--customize-hook={_LOCALE_HOOK}"]
     command += [release, str(root), "-"]
     environment = os.environ | {"TMPDIR": str(scratch)}
     done = subprocess.run(command, input=sources, text=True, env=environment, check=False)

@@ -68,6 +68,8 @@ class Host:
     gateway: IPv4Address | None = None
     # Addresses that the internet maps to this host and that it does not see itself.
     mapped: tuple[IPv4Address, ...] = ()
+    # Configures its interfaces itself, by netplan and systemd-networkd. What the others have, the lab gives them.
+    networkd: bool = False
 
     @property
     def real(self) -> bool:
@@ -131,7 +133,7 @@ class Zone:
         address = IPv4Interface(f"{self.nat_address}/{self.public.prefixlen}")
         cable = Cable("eth0", address, "vpc", self.public_bridge, f"nat{self.number}")
         mapped = (self.nat_public_address,)
-        return Host(f"nat-{self.name}", "nat", self.name, (cable,), self.public[1], mapped)
+        return Host(f"nat-{self.name}", "nat", self.name, (cable,), self.public[1], mapped, networkd=True)
 
     def app(self) -> Host:
         address = IPv4Interface(f"{self.app_address}/{self.private.prefixlen}")
@@ -141,9 +143,10 @@ class Zone:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything in a lab with so many zones."""
+    """Everything in a lab with so many zones, whose office router is configured by systemd-networkd or by the lab."""
 
     zone_count: int
+    office_networkd: bool = False
 
     @cached_property
     def zones(self) -> tuple[Zone, ...]:
@@ -152,7 +155,7 @@ class Layout:
     @cached_property
     def hosts(self) -> dict[str, Host]:
         """By name, in the order in which `list` shows them."""
-        everyone = [_desk(), _operator(), _office()]
+        everyone = [_desk(), _operator(), _office(self.office_networkd)]
         everyone += [zone.nat() for zone in self.zones]
         everyone += [zone.app() for zone in self.zones]
         everyone += [_web(), Host("lan", "switch"), Host("internet", "router"), Host("vpc", "router")]
@@ -184,9 +187,9 @@ def _operator() -> Host:
     return Host("operator", "operator", cables=(_lan_cable("eth0", 20, "operator"),), gateway=OFFICE_ADDRESS)
 
 
-def _office() -> Host:
-    wan = Cable("wan", OFFICE_PUBLIC, "internet", "to-office", "office")
-    return Host("office", "office", cables=(_lan_cable("lan", 1, "office"), wan), gateway=OFFICE_PROVIDER.ip)
+def _office(networkd: bool) -> Host:
+    cables = (_lan_cable("lan", 1, "office"), Cable("wan", OFFICE_PUBLIC, "internet", "to-office", "office"))
+    return Host("office", "office", cables=cables, gateway=OFFICE_PROVIDER.ip, networkd=networkd)
 
 
 def _web() -> Host:

@@ -65,7 +65,7 @@ def build_fabrics(state: Lab) -> None:
 
 
 def plug_in(hosts: Iterable[Host]) -> None:
-    """Give each host a fresh network namespace with its cables, addresses and routes."""
+    """Give each host a fresh network namespace with its cables, and with addresses and routes if the lab's to give."""
     hosts = list(hosts)
     namespaces.create(host.name for host in hosts)
     ports: dict[str, list[str]] = {}
@@ -114,17 +114,19 @@ table inet {_FAULT_TABLE} {{
 
 def _host_links(host: Host) -> Iterator[str]:
     yield "link set lo up"
+    yield from map(_cable, host.cables)
+    if host.networkd:
+        return
     for cable in host.cables:
-        yield from _cable(cable)
+        yield f"address add {cable.address} broadcast + dev {cable.interface}"
+        yield f"link set {cable.interface} up"
     if host.gateway is not None:
         yield f"route add default via {host.gateway}"
 
 
-def _cable(cable: Cable) -> Iterator[str]:
+def _cable(cable: Cable) -> str:
     peer = f"peer name {cable.port} mtu {layout.MTU} netns {namespaces.full_name(cable.fabric)}"
-    yield f"link add {cable.interface} address {cable.mac} mtu {layout.MTU} type veth {peer}"
-    yield f"address add {cable.address} broadcast + dev {cable.interface}"
-    yield f"link set {cable.interface} up"
+    return f"link add {cable.interface} address {cable.mac} mtu {layout.MTU} type veth {peer}"
 
 
 def _bridge(name: str, address: object = None) -> Iterator[str]:

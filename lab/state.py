@@ -78,6 +78,7 @@ class Lab:
 
     zones: int
     base: str
+    office: str = "static"  # what configures the router's interfaces: `static`, the lab, or `networkd`
     ready: bool = False
     isolated: list[str] = field(default_factory=list)
     partitions: list[list[str]] = field(default_factory=list)
@@ -85,7 +86,7 @@ class Lab:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.zones)
+        return Layout(self.zones, office_networkd=self.office == "networkd")
 
     @property
     def vpc(self) -> Vpc:

@@ -32,7 +32,7 @@ def prints(text: str) -> Callable[[Sequence[str]], str]:
 
 def test_only_the_distributions_own_suites_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "run", prints(DISTRIBUTION + OTHERS))
-    lines = [line.split()[-3:] for line in image._sources("debian", "bookworm").splitlines()]
+    lines = [line.split()[-3:] for line in image._sources("debian", "bookworm", "bookworm").splitlines()]
     assert lines == [
         ["http://mirror.example/debian/", "bookworm", "main"],
         ["http://mirror.example/debian/", "bookworm-updates", "main"],
@@ -40,10 +40,26 @@ def test_only_the_distributions_own_suites_are_taken(monkeypatch: pytest.MonkeyP
     ]
 
 
+def test_another_release_comes_from_where_the_machines_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "run", prints(DISTRIBUTION + OTHERS))
+    lines = [line.split()[-3:] for line in image._sources("debian", "bookworm", "trixie").splitlines()]
+    assert lines == [
+        ["http://mirror.example/debian/", "trixie", "main"],
+        ["http://mirror.example/debian/", "trixie-updates", "main"],
+        ["http://mirror.example/debian-security/", "trixie-security", "main"],
+    ]
+
+
+def test_a_release_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_machine_release", lambda: ("debian", "bookworm"))
+    with pytest.raises(LabError, match="no hosts of debian trixy; there are: bookworm, trixie"):
+        image.ensure("trixy")
+
+
 def test_without_lists_the_user_is_told_to_fetch_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "run", prints(OTHERS))
     with pytest.raises(LabError, match="apt-get update"):
-        image._sources("debian", "bookworm")
+        image._sources("debian", "bookworm", "bookworm")
 
 
 def test_proxies_are_inherited_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,17 @@ def test_hosts_are_mounted_as_debians_initramfs_does(world: World) -> None:
         Host(name).fails("cp /bin/true /run/true && /run/true")
 
 
+def test_hosts_are_as_debians_cloud_image_boots(world: World) -> None:
+    for name in world.hosts:
+        host = Host(name)
+        host.succeeds("for tool in python3 cloud-init needrestart unattended-upgrade; do which $tool || exit; done")
+        assert host.succeeds("systemctl is-system-running").strip() == "running"
+    for name in world.hosts[1:]:
+        # Its address is its own doing, not the lab's.
+        Host(name).succeeds('networkctl --json=short status eth0 | grep -q \'"AdministrativeState":"configured"\'')
+        Host(name).succeeds("netplan get ethernets.eth0.addresses | grep '10\\.0\\.'")
+
+
 def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
     nat = Host("nat-us-east-1c")
     boot = nat.succeeds("systemctl show --value --property UserspaceTimestampMonotonic").strip()

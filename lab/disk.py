@@ -1,0 +1,64 @@
+"""What a blank disk has beside the base system: a name, a network, a language, a router's own rules. Pure: no I/O.
+
+A NAT is what Debian's cloud image is after its first boot on EC2: cloud-init has left a netplan file, the name of the
+host is in no file, the language is C.UTF-8. The office's router is a Debian that its owner has set up: it forwards and
+masquerades without us, by its own boot units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lab import layout
+from lab.layout import Host
+
+_SYSCTLS = "net.ipv4.ip_forward = 1\n"
+_NFTABLES = f"""\
+#!/usr/sbin/nft -f
+# The office's own rules: the LAN goes out by the internet line with its address.
+table inet router
+delete table inet router
+table inet router {{
+  chain postrouting {{
+    type nat hook postrouting priority srcnat;
+    ip saddr {layout.OFFICE_LAN} oifname "wan" masquerade
+  }}
+}}
+"""
+# What `systemctl enable` makes, by path.
+_ROUTER_LINKS = {
+    "etc/systemd/system/sysinit.target.wants/nftables.service": "/lib/systemd/system/nftables.service",
+}
+
+# networkd would wait 12 s for a router's advertisement, until which the host is not online; with DHCP it does not.
+_CARD = """\
+    {cable.interface}:
+      addresses: [{cable.address}]
+      accept-ra: false
+"""
+_DEFAULT = """\
+      routes: [{{to: default, via: {host.gateway}}}]
+"""
+
+
+def files(host: Host) -> Mapping[str, str]:
+    """The host's own files, by their path below /."""
+    found = {"etc/hostname": f"{host.name}\n", "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n"}
+    if host.networkd:
+        found["etc/netplan/50-cloud-init.yaml"] = _netplan(host)
+    if host.kind == "office":
+        found |= {"etc/sysctl.d/router.conf": _SYSCTLS, "etc/nftables.conf": _NFTABLES}
+    return found
+
+
+def links(host: Host) -> Mapping[str, str]:
+    """The host's own symbolic links, as files are."""
+    return _ROUTER_LINKS if host.kind == "office" else {}
+
+
+def _netplan(host: Host) -> str:
+    cards = "".join(
+        _CARD.format(cable=cable) + (_DEFAULT.format(host=host) if host.gateway in cable.address.network else "")
+        for cable in host.cables
+    )
+    return f"network:\n  version: 2\n  ethernets:\n{cards}"

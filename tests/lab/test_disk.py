@@ -1,0 +1,38 @@
+"""What a blank disk has of its own."""
+
+import yaml
+
+from lab.disk import files, links
+from lab.layout import Layout
+
+NETPLAN = "etc/netplan/50-cloud-init.yaml"
+
+
+def test_a_nat_configures_its_only_interface_itself() -> None:
+    nat = Layout(2).hosts["nat-us-east-1b"]
+    assert nat.networkd
+    assert yaml.safe_load(files(nat)[NETPLAN])["network"]["ethernets"] == {
+        "eth0": {
+            "addresses": ["10.0.2.10/24"],
+            "accept-ra": False,
+            "routes": [{"to": "default", "via": "10.0.2.1"}],
+        }
+    }
+
+
+def test_the_office_does_so_on_request_with_one_way_out() -> None:
+    assert NETPLAN not in files(Layout(1).hosts["office"])
+    cards = yaml.safe_load(files(Layout(1, office_networkd=True).hosts["office"])[NETPLAN])["network"]["ethernets"]
+    assert {name: card["addresses"] for name, card in cards.items()} == {
+        "lan": ["192.168.50.1/24"],
+        "wan": ["198.51.100.10/29"],
+    }
+    assert cards["wan"]["routes"] == [{"to": "default", "via": "198.51.100.9"}]
+    assert "routes" not in cards["lan"]
+
+
+def test_only_the_office_forwards_without_us() -> None:
+    lab = Layout(1)
+    assert "etc/sysctl.d/router.conf" in files(lab.hosts["office"]) and links(lab.hosts["office"])
+    assert "etc/sysctl.d/router.conf" not in files(lab.hosts["nat-us-east-1a"])
+    assert not links(lab.hosts["nat-us-east-1a"])
