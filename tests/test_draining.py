@@ -1,10 +1,13 @@
 """What drain.py refuses, before a host is touched."""
 
+from unittest.mock import Mock
+
 import pytest
 from pyinfra.api.exceptions import DeployError
 
 from tasks import draining
 from tests.rendered.cases import plans
+from topology.plan import OfficePlan
 
 
 @pytest.mark.parametrize(
@@ -29,5 +32,35 @@ def test_a_drain_of_nothing_is_refused(case: str, zone: object, back: object, er
         draining.switch(plans(case)["office"], zone, back=back)
 
 
-def test_a_nat_has_no_part_in_a_drain() -> None:
-    draining.switch(plans("example")["nat-us-east-1a"], None, back=False)
+@pytest.mark.parametrize("with_office", [True, False])
+def test_a_nat_has_no_part_in_a_drain_and_the_office_must_have(
+    with_office: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nat = plans("example")["nat-us-east-1a"]
+    monkeypatch.setattr(draining, "host", Mock())
+    monkeypatch.setattr(draining, "state", Mock(is_host_in_limit=lambda _: with_office))
+    if with_office:
+        draining.switch(nat, None, back=False)
+    else:
+        with pytest.raises(DeployError, match=r"Write: --limit office. Nothing was done\."):
+            draining.switch(nat, None, back=False)
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ("us-east-1a: trusted\nus-east-1b: trusted\n", ""),
+        ("us-east-1a: drained since 2026-11-26 17:00:00\nus-east-1b: trusted\n", ""),
+        ("us-east-1a: trusted\nus-east-1b: silent doubted\n", "(us-east-1b: silent doubted)"),
+        ("us-east-1a: trusted\nus-east-1b: doubted\n", "(us-east-1b: doubted)"),
+        ("us-east-1a: trusted\nus-east-1b: drained since 2026-11-26 17:00:00\n", "(us-east-1b: drained since 2026"),
+        ("", "(us-east-1b: not deployed)"),
+    ],
+)
+def test_a_drain_needs_a_detour_that_works(shown: str, why: str) -> None:
+    office = plans("example")["office"]
+    assert isinstance(office, OfficePlan)
+    complaint = draining.without_detour(office, "us-east-1a", shown)
+    assert (why in complaint) and bool(why) == bool(complaint), complaint
+    if why:
+        assert "make rebuild ZONE=us-east-1b" in complaint and "--data zone=us-east-1b --data back=true" in complaint
