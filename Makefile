@@ -87,6 +87,8 @@ ready: root packages setup
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "The lab boots hosts, which takes root: sudo make $(MAKECMDGOALS)" \
 	  "(make check needs no root)." >&2; exit 1; }
+	@[ -w /proc/sys/net/ipv4/ip_forward ] || { echo "/proc/sys is read-only here, as in a container, and the lab's hosts" \
+	  "have to set sysctls of their own: use a machine, real or virtual, or docker run --privileged." >&2; exit 1; }
 
 packages:
 	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Deploys do not: make setup" >&2; exit 1; }

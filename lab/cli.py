@@ -28,7 +28,7 @@ from lab.state import (
     WEB_ROOT,
     Lab,
 )
-from lab.system import LabError, require_room, require_tools
+from lab.system import LabError, require_kernel, require_room, require_tools
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -141,6 +141,7 @@ def up(arguments: argparse.Namespace) -> int:
     if present is not None or STATE.exists() or namespaces.ours():
         print("removing what an `up` that did not finish left behind", flush=True)
         _remove_everything()
+    require_kernel()
     require_room(arguments.zones + 1)  # the NATs and the office; said before anything is there to be removed
     base = image.ensure(arguments.release)
     lab = state.save(Lab(zones=arguments.zones, base=base.name, office=arguments.office))

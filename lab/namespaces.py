@@ -145,7 +145,10 @@ def set_sysctls(host: str, values: dict[str, int]) -> None:
 
 def processes() -> dict[str, list[int]]:
     """The pids in each of our namespaces."""
-    names = {path(host).stat().st_ino: host for host in ours()}
+    names: dict[int, str] = {}
+    for host in ours():
+        with suppress(FileNotFoundError):  # deleted since it was listed
+            names[path(host).stat().st_ino] = host
     found: dict[str, list[int]] = defaultdict(list)
     for entry in Path("/proc").glob("[0-9]*"):
         try:

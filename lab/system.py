@@ -52,6 +52,34 @@ def require_tools() -> None:
         raise LabError("this machine has no /dev/net/tun, which OpenVPN needs. Try:\n  modprobe tun")
 
 
+# What the lab needs of the kernel → a command that fails where it is lacking, in a network namespace of its own.
+KERNEL = {
+    "veth": "ip link add one type veth peer name other",
+    "bridge": "ip link add switch type bridge",
+    "policy routing": "ip rule add priority 1 lookup 1",
+    "overlay": "grep -qw overlay /proc/filesystems || modprobe overlay",
+    "nf_tables": "nft add table ip probe",
+    "nf_tables' nat and connection tracking": (
+        "nft 'add table ip probe; add chain ip probe nat { type nat hook postrouting priority 0; };"
+        " add rule ip probe nat ct state new masquerade'"
+    ),
+}
+_OWN_SYSCTL = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+def require_kernel() -> None:
+    """Raise LabError that names what the lab may not do here, or what the kernel cannot."""
+    if not os.access(_OWN_SYSCTL, os.W_OK):
+        raise LabError(
+            "/proc/sys is read-only here, as in a container, and the lab's hosts have to set sysctls of their own: use"
+            " a machine, real or virtual, or a container with `--privileged`"
+        )
+    script = "\n".join(f"({command}) >/dev/null 2>&1 || echo {shlex.quote(what)}" for what, command in KERNEL.items())
+    lacking = run(["unshare", "--net", "--mount", "sh", "-c", script]).splitlines()
+    if lacking:
+        raise LabError(f"this machine's kernel lacks {', '.join(lacking)}: load its modules, or boot another kernel")
+
+
 INOTIFY_OF_A_HOST = 7  # instances: systemd has five, D-Bus and systemd-logind one each
 
 
