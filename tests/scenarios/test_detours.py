@@ -241,9 +241,9 @@ def test_a_target_that_answers_nobody_is_not_the_nats_fault(world: World, desk: 
 def test_an_orderly_restart_of_a_tunnel_loses_nothing(
     world: World, desk: Host, office: Host, host: Host, command: str
 ) -> None:
-    with traffic(desk) as to_a:
+    with traffic(desk) as to_a, Background(office, "ip monitor route") as routes:
         host.succeeds(command)
-        office.eventually(leads(ZONE_A, 2), 5)
+        routes.waits_for(r"^10\.0\.21\.0/24 .*dev tun-2 .*table 8600", 5)  # for a second or so
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
         to_a.held.waits_for("^pause", 5)  # TCP may still be waiting for its next try
