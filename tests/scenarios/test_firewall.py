@@ -72,7 +72,7 @@ def test_the_internet_reaches_nothing_of_a_nat(world: World, web: Host, nat: Hos
     assert "timed out" in web.fails(ssh)
 
 
-def test_the_tunnels_port_is_open_to_the_offices_address_only(
+def test_the_tunnels_port_is_open_to_the_offices_addresses_only(
     world: World, web: Host, desk: Host, office: Host
 ) -> None:
     genuine = _first_packet_of_a_tunnel(office)
@@ -85,6 +85,16 @@ def test_the_tunnels_port_is_open_to_the_offices_address_only(
     desk.eventually(f"ping -c 1 -W 1 {APP}")
 
     site = world.copy_of_site()
+    site["office"]["public_address"] = ["198.51.100.10", "198.51.100.11"]
+    world.use(site)
+    world.deploy("--limit", "nat-us-east-1a")
+    assert "timed out" in web.succeeds(f"{replay} {genuine}")
+    desk.reaches(APP)
+    with _another_public_address(office):
+        desk.eventually(f"ping -c 1 -W 1 {APP}")
+        office.succeeds("systemctl restart openvpn-client@vpc-us-east-1a")
+        desk.eventually(f"ping -c 1 -W 1 {APP}")
+
     site["office"]["public_address"] = "dynamic"
     world.use(site)
     world.deploy("--limit", "nat-us-east-1a")

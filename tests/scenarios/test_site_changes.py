@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("open_vpc")  # what changes is the site
 OFFICE = Host("office")
 NATS = [Host(f"nat-us-east-1{letter}") for letter in "abc"]
 A = NATS[0]
+ROUTE_IN_VPC = "ip rule {} priority 100 to 100.65.0.0/16 lookup main"
 APPS = [f"10.0.{20 + number}.10" for number in (1, 2, 3)]
 
 # OpenVPN clients of the router's owner: p2p, in clear text, without a peer. One has a name that looks like ours.
@@ -93,36 +94,48 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
     remember(world)  # the zone's new identity stays
 
 
-def test_a_subnet_comes_and_goes(world: World, desk: Host) -> None:
+def test_subnets_come_and_go_one_of_them_in_another_network_of_the_vpc(world: World, desk: Host, office: Host) -> None:
     app, vpc = Host("app-us-east-1a"), Host("vpc")
-    ask = "curl -sf -m 2 --interface 10.0.31.10 http://198.51.100.200/"
+    news = ("10.0.31", "100.65.31")
+    ask = "curl -sf -m 2 --interface {} http://198.51.100.200/"
     with (
-        changed(
-            vpc,
-            "ip address add 10.0.31.1/24 dev zone1-private",
-            "ip address delete 10.0.31.1/24 dev zone1-private",
-        ),
-        changed(app, "ip address add 10.0.31.10/24 dev eth0", "ip address delete 10.0.31.10/24 dev eth0"),
+        # AWS gives each route table a route for each network of the VPC.
+        changed(vpc, ROUTE_IN_VPC.format("add"), ROUTE_IN_VPC.format("delete")),
+        changed(vpc, *_addresses("{} dev zone1-private", [f"{new}.1/24" for new in news])),
+        changed(app, *_addresses("{} dev eth0", [f"{new}.10/24" for new in news])),
         unchanged_after(OFFICE, A),
     ):
-        vpc.reaches("10.0.31.10")
-        desk.cannot_reach("10.0.31.10")
-        app.fails(ask)
+        for new in news:
+            vpc.reaches(f"{new}.10")
+            desk.cannot_reach(f"{new}.10")
+            app.fails(ask.format(f"{new}.10"))
 
         site = world.copy_of_site()
-        site["zones"][0]["subnets"]["private"].append("10.0.31.0/24")
+        site["vpc"]["network"] = ["10.0.0.0/16", "100.65.0.0/16"]
+        site["zones"][0]["subnets"]["private"] += [f"{new}.0/24" for new in news]
         world.use(site)
         with losing_nothing(desk, APPS[1], APPS[2]):
             world.deploy()
-        desk.reaches("10.0.31.10")
+        for new in news:
+            desk.reaches(f"{new}.10")
+            assert "198.51.100.21" in app.succeeds(ask.format(f"{new}.10"))
         desk.reaches(APPS[0])
-        assert "198.51.100.21" in app.succeeds(ask)
+        # What no tunnel carries of either network goes nowhere.
+        for new in ("10.0.99.10", "100.65.99.10"):
+            assert "No route to host" in office.fails(f"ip route get {new} from 192.168.50.10 iif lan 2>&1")
 
         world.use(world.baseline)
         world.deploy()
-        desk.cannot_reach("10.0.31.10")
+        for new in news:
+            desk.cannot_reach(f"{new}.10")
+            app.fails(ask.format(f"{new}.10"))
         desk.reaches(APPS[0])
-        app.fails(ask)
+
+
+def _addresses(what: str, addresses: list[str]) -> tuple[str, str]:
+    """The command that adds these addresses, and the one that takes them away."""
+    add, delete = ([f"ip address {verb} {what.format(each)}" for each in addresses] for verb in ("add", "delete"))
+    return " && ".join(add), " && ".join(delete)
 
 
 def test_an_office_network_comes_and_goes(world: World, desk: Host, office: Host) -> None:
