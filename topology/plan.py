@@ -19,7 +19,7 @@ HOME_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the fi
 DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
 BEATS = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, and its rules' priorities, in the order in which the kernel asks them. A tunnel's
-# number is added; nothing else is at 8000 to 9999 unless somebody put it there.
+# number is added. Linux itself uses none from 8000 to 9999.
 OWN_RULES, HOLD_RULES, WAIT_RULES, PIN_RULES, ZONES_RULE = 8000, 8300, 8600, 8900, 9200
 ROUTER_RULE, ROUTER_TABLE = 9199, 9800  # for what the office router itself sends
 ZONES_TABLE, HOLD_TABLES, WAIT_TABLES, OWN_TABLES = 8600, 8900, 9200, 9500
@@ -45,7 +45,7 @@ class Paths:
     A connection is marked with the tunnel that it began on. `pin` is the table for what is so marked; `hold` and `wait`
     are for marked TCP, and keep a connection where it is through a pause that would move others. They are two tables
     because between a route that goes and another that comes in its place a packet would slip through. `own` leads
-    through the tunnel whatever is thought of it, for questions to its far end. `mark` is written as iptables and ip
+    through the tunnel in each of its states, for health checks of its far end. `mark` is written as iptables and ip
     take it, value and mask.
     """
 
@@ -117,7 +117,7 @@ class Tunnel:
 
     @property
     def beat(self) -> int:
-        """Milliseconds between two of BFD's packets; the last few may be lost before anybody is alarmed."""
+        """Milliseconds between two of BFD's packets. A tunnel of which BEATS in a row are lost is dead."""
         return self.detection // BEATS
 
     @property
@@ -160,8 +160,8 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How the office router sees whether a zone's nat forwards: whom to ask through its tunnel, and, before it is
-    blamed, through the `others`, the tunnels of the zone's detours.
+    """How the office router checks that a zone's nat forwards: it asks `target` through the zone's tunnel and, while
+    no answer comes, through the `others`, the tunnels of the zone's detours.
     """
 
     tunnel: Tunnel
