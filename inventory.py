@@ -12,6 +12,7 @@ _sys.path.insert(0, str(_Path(__file__).parent))
 
 from remote import connection as _connection
 from remote import run as _run
+from remote import shell as _shell
 from topology import load as _load
 from topology import plan as _plan
 
@@ -23,6 +24,7 @@ except _load.SiteError as _error:
     _sys.exit(str(_error))
 
 _run.check([*_plans, *{_group for _host in _plans.values() for _group in _host.groups}])
+_shell.install()
 _connection.adapt_messages(_plans[_plan.OFFICE].ssh.known_hosts)
 
 # pyinfra takes a module-level list for a group of hosts. A zone's name is no Python name, hence globals().

@@ -15,9 +15,9 @@ from shlex import quote
 import gevent
 from paramiko import Channel, SSHException
 from pyinfra.api import Host, StringCommand
-from pyinfra.api import State as PyinfraState
-from pyinfra.connectors.ssh import SSHConnector
-from pyinfra.connectors.util import make_unix_command_for_host
+
+from remote import shell
+from remote.shell import Connector
 
 BEAT, SILENCE = 5, 30  # seconds: how often a host hears of the run, and how long without before it lets go of its lock
 YIELD = 10  # seconds that a run gets which began later and has to give way
@@ -25,33 +25,30 @@ ANSWER = 20  # seconds within which a host says whether it is free
 
 OPERATOR = f"{getpass.getuser()}@{socket.gethostname()}"
 _TOKEN = f"{time.time_ns():020} {OPERATOR}"  # ordered by the beginning of the run
-_held: dict[Host, Channel] = {}
+_held: dict[str, Channel] = {}  # by host's name; pyinfra's `host`, one object for them all, is no key
 _refused: list[str] = []
 
 
-def hold(state: PyinfraState, host: Host, lock: str) -> str:
+def hold(host: Host, lock: str) -> str:
     """Take the host's lock, the file `lock`; why that cannot be, or an empty string.
 
     The lock is kept until the process ends, or until `give_way`.
     """
-    script = StringCommand(
-        _HOLD.format(lock=quote(lock), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE),
-    )
-    command = make_unix_command_for_host(
-        state, host, script, _sudo=host.data.get("_sudo", False), _shell_executable="bash"
-    )
+    script = _HOLD.format(lock=quote(lock), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE)
+    assert isinstance(host.connector, Connector)
     try:
         with gevent.Timeout(ANSWER, TimeoutError):
-            channel = _open(host)
-            channel.exec_command(command.get_raw_value())
-            said = _line(channel)
+            channel = host.connector.begin(
+                StringCommand(script), _sudo=host.data.get("_sudo", False), _shell_executable="bash"
+            )
+            said = _answer(host, channel)
     except (OSError, EOFError, SSHException) as error:
         return f"cannot tell whether another deploy is under way: {error or 'no answer'}"
     if said == "held":
         if not _held:
             gevent.spawn(_beat)
             atexit.register(_let_go)
-        _held[host] = channel
+        _held[host.name] = channel
         return ""
     if said.startswith("busy "):
         began, _, who = said.removeprefix("busy ").partition(" ")
@@ -68,40 +65,36 @@ def refused() -> str:
 
 def give_way(host: Host) -> None:
     """Release the host's lock, for the run that goes on."""
-    if channel := _held.pop(host, None):
+    if channel := _held.pop(host.name, None):
         channel.close()
 
 
 def _let_go() -> None:
     # The end of the process would do; but then paramiko tidies up when the interpreter is half gone, and complains.
-    for host in list(_held):
-        give_way(host)
+    for channel in _held.values():
+        channel.close()
 
 
-def _open(host: Host) -> Channel:
-    assert isinstance(host.connector, SSHConnector) and host.connector.client is not None
-    transport = host.connector.client.get_transport()
-    assert transport is not None
-    channel = transport.open_session()
-    channel.set_combine_stderr(True)
-    return channel
-
-
-def _line(channel: Channel) -> str:
-    """The first line that comes through the channel, or all that comes before it ends."""
-    said = b""
-    while not said.endswith(b"\n") and (more := channel.recv(1024)):
-        said += more
-    return said.decode(errors="replace").strip()
+def _answer(host: Host, channel: Channel) -> str:
+    """The first line of the script's own; where it ends without one, why."""
+    said = shell.Said()
+    for line in shell.decoded(channel.makefile("rb")):
+        said.take("stdout", line)
+        if said.answer:
+            shell.warn(host, said)
+            return said.answer[0].line
+    for line in shell.decoded(channel.makefile_stderr("rb")):
+        said.take("stderr", line)
+    return "; ".join(line.line for line in shell.answer(host, said, succeeded=False))
 
 
 def _beat() -> None:
     while _held:
-        for host, channel in list(_held.items()):
+        for name, channel in list(_held.items()):
             try:
                 channel.sendall(b"\n")
             except OSError:
-                _held.pop(host, None)
+                _held.pop(name, None)
         gevent.sleep(BEAT)
 
 
@@ -115,7 +108,7 @@ install -d "$(dirname {lock})" && exec 9>> {lock} || exit
 if ! flock -n 9; then
     [[ $(cat {lock}) > {token} ]] && flock -w {seconds} 9 || {{ echo "busy $(cat {lock})"; exit; }}
 fi
-echo {token} > {lock}
+echo {token} > {lock} || exit
 echo held
 while read -r -t {silence} _; do :; done
 """

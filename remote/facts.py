@@ -1,15 +1,61 @@
 """A host's state, read in one remote command per task.
 
-pyinfra 3.10 does not cache facts, and each remote command costs about three round trips. So a task asks for all that
-it needs to know at once: `HostState(files=…, sysctls=…, units=…, show=…)`.
+Each remote command costs about three round trips. So a task asks for all that it needs to know at once:
+`ask(HostState(files=…, sysctls=…, units=…, show=…))`. pyinfra 3.10's own facts are not used: where a host does not
+answer, they give an empty answer to an operation, which then acts on it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
-from pyinfra.api import FactBase, StringCommand
+from paramiko import SSHException
+from pyinfra import host, state
+from pyinfra.api import StringCommand
+from pyinfra.api.exceptions import DeployError
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Question(Protocol[Answer]):
+    """A script that changes nothing on a host, and what its output says."""
+
+    @property
+    def script(self) -> str:
+        """What the host runs."""
+
+    def parse(self, lines: Sequence[str]) -> Answer:
+        """What the script printed, as an answer."""
+
+
+class UnansweredError(DeployError):
+    """The host did not answer, and why, for the operator."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"cannot tell how {host.name} is: {why}")
+
+
+def ask(question: Question[Answer]) -> Answer:
+    """The host's answer to `question`. Raises `UnansweredError` where there is none, and asks a host no more then."""
+    if host in state.failed_hosts:
+        raise UnansweredError("asked no more: it has not answered before")
+    try:
+        succeeded, said = host.run_shell_command(
+            StringCommand(question.script),
+            print_output=state.print_fact_output,
+            print_input=state.print_fact_input,
+            _sudo=host.data.get("_sudo", False),
+            _timeout=host.data.get("_timeout"),
+        )
+    except TimeoutError:
+        raise UnansweredError(f"no answer within {host.data.get('_timeout')} s") from None
+    except (OSError, SSHException) as error:
+        raise UnansweredError(str(error) or type(error).__name__) from None
+    if not succeeded:
+        raise UnansweredError(said.output or "the command failed and printed nothing")
+    return question.parse(said.stdout_lines)
+
 
 SECTION = "@@ "  # starts the line that heads a section of the answer; no section's own lines begin so
 
@@ -50,45 +96,46 @@ class State:
     shown: dict[str, str] = field(default_factory=dict)
 
 
-class HostState(FactBase[State]):
+@dataclass(frozen=True, slots=True)
+class HostState:
     """Files (paths or shell patterns), kernel settings (`net/ipv4/ip_forward`, patterns too), systemd units, small text
     files (`records`) and the output of commands (`show`). What does not exist is missing from the answer.
     """
 
-    default = State
+    files: Sequence[str] = ()
+    sysctls: Sequence[str] = ()
+    units: Sequence[str] = ()
+    records: Sequence[str] = ()
+    show: Sequence[str] = ()
 
-    def command(
-        self,
-        files: Sequence[str] = (),
-        sysctls: Sequence[str] = (),
-        units: Sequence[str] = (),
-        records: Sequence[str] = (),
-        show: Sequence[str] = (),
-    ) -> StringCommand:
-        return StringCommand("; ".join([*_script(files, sysctls, units, records, show), "true"]))
+    @property
+    def script(self) -> str:
+        """Shell commands, each of which may fail without harm."""
+        return "; ".join([*_script(self.files, self.sysctls, self.units, self.records, self.show), "true"])
 
-    def process(self, output: list[str]) -> State:
+    def parse(self, lines: Sequence[str]) -> State:
+        """The sections of the answer."""
         state = State()
-        for title, lines in _sections(output):
+        for title, body in _sections(lines):
             kind, _, subject = title.partition(" ")
             if kind == "files":
-                state.files.update(_parse_files(lines))
+                state.files.update(_parse_files(body))
             elif kind == "sums":
-                _add_sums(state.files, lines)
+                _add_sums(state.files, body)
             elif kind == "sysctls":
-                state.sysctls.update(_split_once(line, ":") for line in lines)
+                state.sysctls.update(_split_once(line, ":") for line in body)
             elif kind == "units":
-                state.units.update(_parse_units(lines))
+                state.units.update(_parse_units(body))
             else:
                 target = state.records if kind == "record" else state.shown
-                target[subject] = "".join(f"{line}\n" for line in lines)
+                target[subject] = "".join(f"{line}\n" for line in body)
         return state
 
 
 def _script(
     files: Sequence[str], sysctls: Sequence[str], units: Sequence[str], records: Sequence[str], show: Sequence[str]
 ) -> Iterator[str]:
-    """Shell commands, each of which may fail without harm. Patterns are ours, not a user's: they stay unquoted."""
+    """Patterns are ours, not a user's: they stay unquoted."""
     if files:
         paths = " ".join(files)
         yield f"{_title('files')}; stat -c '%a|%U|%G|%F|%n' -- {paths} 2>/dev/null"
@@ -167,20 +214,25 @@ class Installed:
     to_idle: tuple[str, ...] = ()
 
 
-class InstalledPackages(FactBase[Installed]):
+@dataclass(frozen=True, slots=True)
+class InstalledPackages:
     """Those of `packages` that are installed. The file `to_idle` lists units, where an installation did not end."""
 
-    default = Installed
+    packages: Sequence[str]
+    to_idle: str
 
-    def command(self, packages: Sequence[str], to_idle: str) -> StringCommand:
-        names = " ".join(quote(package) for package in packages)
-        return StringCommand(
+    @property
+    def script(self) -> str:
+        """Asks dpkg, not apt: that works whatever apt's sources are."""
+        names = " ".join(quote(package) for package in self.packages)
+        return (
             f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}}\\n' -- {names} 2>/dev/null;"
-            f" cat {quote(to_idle)} 2>/dev/null || true"
+            f" cat {quote(self.to_idle)} 2>/dev/null || true"
         )
 
-    def process(self, output: list[str]) -> Installed:
-        rows = [line.split() for line in output]
+    def parse(self, lines: Sequence[str]) -> Installed:
+        """A package has three words on its line, a unit one."""
+        rows = [line.split() for line in lines]
         return Installed(
             versions={row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"},
             to_idle=tuple(row[0] for row in rows if len(row) == 1),
@@ -191,31 +243,39 @@ class InstalledPackages(FactBase[Installed]):
 class Look:
     """What is asked of a host before its first operation."""
 
-    installed: Installed = field(default_factory=Installed)
-    state: State = field(default_factory=State)
+    installed: Installed
+    state: State
 
 
-class FirstLook(FactBase[Look]):
-    """InstalledPackages, a record and what a command shows, in one remote command."""
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """Two questions in one remote command."""
 
-    default = Look
+    installed: InstalledPackages
+    state: HostState
 
-    def command(self, packages: Sequence[str], to_idle: str, record: str, show: str) -> StringCommand:
-        installed = InstalledPackages().command(packages, to_idle).get_raw_value()
-        return StringCommand(f"{installed}; {HostState().command(records=[record], show=[show]).get_raw_value()}")
+    @property
+    def script(self) -> str:
+        """The sections of the second answer follow the first."""
+        return f"{self.installed.script}; {self.state.script}"
 
-    def process(self, output: list[str]) -> Look:
-        begin = next((number for number, line in enumerate(output) if line.startswith(SECTION)), len(output))
-        return Look(InstalledPackages().process(output[:begin]), HostState().process(output[begin:]))
+    def parse(self, lines: Sequence[str]) -> Look:
+        """Both answers."""
+        begin = next((number for number, line in enumerate(lines) if line.startswith(SECTION)), len(lines))
+        return Look(self.installed.parse(lines[:begin]), self.state.parse(lines[begin:]))
 
 
-class Probe(FactBase[str]):
-    """What `script` prints. It is given to the host's shell on its own and must not change anything there."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the shell commands `commands` print."""
 
-    default = str
+    commands: str
 
-    def command(self, script: str) -> StringCommand:
-        return StringCommand(f"{script.rstrip().rstrip(';')}; true")
+    @property
+    def script(self) -> str:
+        """The commands may fail: what they print counts."""
+        return f"{self.commands.rstrip().rstrip(';')}; true"
 
-    def process(self, output: list[str]) -> str:
-        return "".join(f"{line}\n" for line in output)
+    def parse(self, lines: Sequence[str]) -> str:
+        """The text."""
+        return "".join(f"{line}\n" for line in lines)

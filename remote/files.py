@@ -12,10 +12,9 @@ from shlex import quote
 
 from pyinfra import host, logger, state
 from pyinfra.api import HiddenValue, StringCommand
-from pyinfra.facts.files import FileContents
 from pyinfra.operations.util.files import generate_color_diff
 
-from remote.facts import FileState
+from remote.facts import FileState, Probe, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,8 @@ def _announce_content(file: File, have: FileState | None) -> None:
     if isinstance(file.content, HiddenValue):
         announce(f"Will {verb} {file.path} (secret, not shown)")
     elif state.config.DIFF:
-        lines = (host.get_fact(FileContents, path=file.path) or []) if have else []
-        announce(f"Will {verb} {file.path}", diff("".join(f"{line}\n" for line in lines), file.content))
+        now = ask(Probe(f"cat -- {quote(file.path)}")) if have else ""
+        announce(f"Will {verb} {file.path}", diff(now, file.content))
 
 
 def _matches_any(path: str, patterns: Sequence[str]) -> bool:

@@ -5,22 +5,34 @@ the rest of its work by looking.
 """
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import PurePosixPath
 from shlex import quote
-from typing import TypeAlias
-from weakref import WeakKeyDictionary
+from typing import ParamSpec, TypeAlias
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, StringCommand, operation
 from pyinfra.api import State as PyinfraState
+from pyinfra.api.arguments_typed import PyinfraOperation
 
 from remote import exclusive
-from remote.facts import FileState, FirstLook, HostState, Installed, InstalledPackages, Probe, UnitState
+from remote.facts import (
+    FileState,
+    FirstLook,
+    HostState,
+    Installed,
+    InstalledPackages,
+    Probe,
+    UnansweredError,
+    UnitState,
+    ask,
+)
 from remote.files import Directory, File, Script, announce, changes, diff, sums, written
 from remote.trial import Trial, tried
 
+P = ParamSpec("P")
 Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
 
 
@@ -49,16 +61,34 @@ def failure(message: str) -> FunctionCommand:
     return FunctionCommand(fail, (), {})
 
 
-@operation()
+def effect(function: Callable[P, Commands]) -> PyinfraOperation[P]:
+    """An operation that ends, before it changes anything, on a host that does not answer a question."""
+
+    @operation()
+    @wraps(function)
+    def careful(*args: P.args, **kwargs: P.kwargs) -> Commands:
+        try:
+            yield from function(*args, **kwargs)
+        except UnansweredError as error:
+            if state.is_executing:
+                yield failure(str(error))
+            elif host not in state.failed_hosts:
+                host.log_styled(str(error), fg="red", log_func=logger.error)
+                state.fail_hosts({host.inventory.get_host(host.name)})
+
+    return careful
+
+
+@effect
 def held(lock: str) -> Commands:
     """No other run works on this host: it is locked (`lock`, a file) until this run ends, however it ends."""
-    if state.is_executing and (complaint := exclusive.hold(state, host, lock)):
+    if state.is_executing and (complaint := exclusive.hold(host, lock)):
         yield failure(complaint)
     else:
         host.noop("no other run is here")
 
 
-@operation()
+@effect
 def all_held() -> Commands:
     """Nor does one on another host of this run. Follows `held`: a run that is refused one host gives up them all."""
     if state.is_executing and (complaint := exclusive.refused()):
@@ -69,17 +99,17 @@ def all_held() -> Commands:
 
 
 # What `first_look` has found, for the next `packages` on that host: it costs no remote command of its own.
-_FIRST_LOOKS: WeakKeyDictionary[Host, Installed] = WeakKeyDictionary()
+_FIRST_LOOKS: dict[str, Installed] = {}  # by host's name
 
 
 def first_look(present: Sequence[str], to_idle: str, record: str, show: str) -> tuple[str, str]:
     """The text of the file `record` and what the command `show` prints on this host, before its first operation."""
-    look = host.get_fact(FirstLook, packages=present, to_idle=to_idle, record=record, show=show)
-    _FIRST_LOOKS[host] = look.installed
+    look = ask(FirstLook(InstalledPackages(present, to_idle), HostState(records=[record], show=[show])))
+    _FIRST_LOOKS[host.name] = look.installed
     return look.state.records.get(record, ""), look.state.shown.get(show, "")
 
 
-@operation()
+@effect
 def packages(
     present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str], to_idle: str
 ) -> Commands:
@@ -91,7 +121,7 @@ def packages(
     `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
     is refused before anything is installed. Waits for another apt to finish, five minutes at most.
     """
-    now = _FIRST_LOOKS.pop(host, None) or host.get_fact(InstalledPackages, packages=present, to_idle=to_idle)
+    now = _FIRST_LOOKS.pop(host.name, None) or ask(InstalledPackages(present, to_idle))
     old = [
         name for name, (version, _) in minimum.items() if name in now.versions and older(now.versions[name], version)
     ]
@@ -162,20 +192,20 @@ def older(have: str, want: str) -> bool:
     return numbers < [int(number) for number in want.split(".")]
 
 
-@operation()
+@effect
 def files(wanted: Sequence[File | Directory], owned: Sequence[str] = ()) -> Commands:
     """Files and directories as they should be, and nothing else at paths that match the shell patterns `owned`."""
-    found = host.get_fact(HostState, files=[*(item.path for item in wanted), *owned]).files
+    found = ask(HostState(files=[*(item.path for item in wanted), *owned])).files
     script = changes(wanted, owned, found)
     if not script.steps:
         host.noop("files are as they should be")
     yield from script.commands
 
 
-@operation()
+@effect
 def sysctls(file: File, values: Mapping[str, str]) -> Commands:
     """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any)."""
-    now = host.get_fact(HostState, files=[file.path], sysctls=list(values))
+    now = ask(HostState(files=[file.path], sysctls=list(values)))
     script = changes([file], [], now.files)
     drifted = [
         f"{path} = {have}, not {want}"
@@ -232,7 +262,7 @@ def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileStat
     return script
 
 
-@operation()
+@effect
 def loaded(
     service: Service,
     keeper: Service,
@@ -252,16 +282,17 @@ def loaded(
     `show` prints what the kernel holds; the unit leaves the same, as it was right after loading, in its record behind
     the inputs' sums. Comparing the two needs no opinion on how the kernel's tools spell a rule.
     """
-    now = host.get_fact(
-        HostState,
-        files=[
-            *(item.path for item in wanted),
-            trial.pending,
-            *(path for each in readers for path in (each.home, each.file.path, _unread(each, unread))),
-        ],
-        units=[service.unit, keeper.unit],
-        records=[service.record, keeper.record],
-        show=[show],
+    now = ask(
+        HostState(
+            files=[
+                *(item.path for item in wanted),
+                trial.pending,
+                *(path for each in readers for path in (each.home, each.file.path, _unread(each, unread))),
+            ],
+            units=[service.unit, keeper.unit],
+            records=[service.record, keeper.record],
+            show=[show],
+        )
     )
     script = _heeded(readers, unread, now.files)
     change = changes(wanted, [], now.files)
@@ -288,7 +319,7 @@ def loaded(
     yield from script.commands
 
 
-@operation()
+@effect
 def daemons(
     services: Sequence[Service],
     wanted: Sequence[File | Directory],
@@ -301,16 +332,17 @@ def daemons(
     `units` gives, by name, what a unit that is not wanted leaves behind. `notices` says what an operator should be
     reminded of, in every run, while a file (its key) exists.
     """
-    now = host.get_fact(
-        HostState,
-        files=[
-            *(item.path for item in wanted),
-            *owned,
-            *notices,
-            *(path for paths in units.values() for path in paths),
-        ],
-        units=[*units],
-        records=[service.record for service in services],
+    now = ask(
+        HostState(
+            files=[
+                *(item.path for item in wanted),
+                *owned,
+                *notices,
+                *(path for paths in units.values() for path in paths),
+            ],
+            units=[*units],
+            records=[service.record for service in services],
+        )
     )
     for path, notice in notices.items():
         if path in now.files and (not state.is_executing or not state.should_check_for_changes()):
@@ -333,7 +365,7 @@ def daemons(
     yield from script.commands
 
 
-@operation()
+@effect
 def services(
     wanted: Sequence[Service], marks: str, wanted_marks: Sequence[str], instance_files: Sequence[str]
 ) -> Commands:
@@ -344,13 +376,14 @@ def services(
     `wanted_marks` belong to an instance that left the site: it is disabled and stopped, and its drop-in removed with
     its own files, `instance_files` with `{unit}` for the unit's name and `{instance}` for what follows its `@`.
     """
-    now = host.get_fact(
-        HostState,
-        files=[marks],
-        units=[service.unit for service in wanted],
-        records=[service.record for service in wanted],
+    now = ask(
+        HostState(
+            files=[marks],
+            units=[service.unit for service in wanted],
+            records=[service.record for service in wanted],
+        )
     )
-    _OUTDATED[host] = {
+    _OUTDATED[host.name] = {
         service.unit
         for service in wanted
         if now.units.get(service.unit, UnitState()).active and now.records.get(service.record) != sums(service.inputs)
@@ -373,14 +406,14 @@ def services(
     yield from script.commands
 
 
-# What `services` has just found running from something else than is on disk, by host. Not asked again for each of them:
-# nobody but `restarted` restarts one meanwhile, and a remote command for each would cost a far operator the most.
-_OUTDATED: WeakKeyDictionary[Host, set[str]] = WeakKeyDictionary()
+# Units that `services` has just found running from something else than is on disk, by host's name. `restarted` alone
+# restarts one meanwhile; to ask again for each of them would cost a far operator a remote command each.
+_OUTDATED: dict[str, set[str]] = {}
 _RESTARTED: set[str] = set()  # groups of which an end was restarted in this run, and packets crossed before
 _BROKEN: list[str] = []  # the group whose packets did not cross again
 
 
-@operation()
+@effect
 def restarted(group: str, service: Service | None, crosses: str, answers: str, complaint: str) -> Commands:
     """Restart `service` if `services` found that it runs something else than is on disk; go on when packets cross.
 
@@ -391,16 +424,16 @@ def restarted(group: str, service: Service | None, crosses: str, answers: str, c
     Whoever takes part in several groups must call this for all of them, with no service where it has none: that keeps
     them in order.
     """
-    if service is not None and service.unit in _OUTDATED.get(host, ()):
+    if service is not None and service.unit in _OUTDATED.get(host.name, ()):
         announce(f"Will restart {service.unit}")
         if _BROKEN:
             yield failure(f"{service.unit} was not restarted, because {_BROKEN[0]} carries no packets since it was")
             return
-        if state.is_executing and group not in _RESTARTED and not host.get_fact(Probe, script=crosses):
+        if state.is_executing and group not in _RESTARTED and not ask(Probe(crosses)):
             _RESTARTED.add(group)
         yield StringCommand(_restart(service))
     if answers and group in _RESTARTED:
-        causes = host.get_fact(Probe, script=answers)
+        causes = ask(Probe(answers))
         if causes:
             _BROKEN.append(group)
             yield failure(f"{complaint}:\n{causes.rstrip()}")
@@ -440,22 +473,22 @@ def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:
     return steps
 
 
-@operation()
+@effect
 def switched(path: str, present: bool, command: str) -> Commands:
     """A state that a host keeps in the file `path`, and that `command` switches: there or not, as `present` says."""
-    if (path in host.get_fact(HostState, files=[path]).files) == present:
+    if (path in ask(HostState(files=[path])).files) == present:
         host.noop("so already")
         return
     yield StringCommand(command)
 
 
-@operation()
+@effect
 def proof(script: str, quick_script: str, complaint: str) -> Commands:
     """Fail this host if `script`, which waits for what needs time, prints anything: what it prints is the cause.
 
     A plan asks `quick_script` instead, which does not wait: what is broken now shows as work to be done.
     """
-    causes = host.get_fact(Probe, script=script if state.is_executing else quick_script)
+    causes = ask(Probe(script if state.is_executing else quick_script))
     if causes:
         announce(f"Not so now: {complaint}", causes.splitlines())
         yield failure(f"{complaint}:\n{causes.rstrip()}")

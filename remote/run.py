@@ -8,6 +8,7 @@ that changes nothing.
 
 import difflib
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping
@@ -75,5 +76,6 @@ def complaint_about(options: Mapping[str, Any], names: list[str], *, terminal: b
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    click.echo("\nInterrupted. Every host is left as far as it got; type the same again to go on from there.", err=True)
+    # Not by sys.stderr: the signal may have come in the middle of what is written there.
+    os.write(2, b"\nInterrupted. Every host is left as far as it got; type the same again to go on from there.\n")
     sys.exit(INTERRUPTED)

@@ -8,9 +8,9 @@ from remote.facts import FileState, HostState, Installed, InstalledPackages, Pro
 
 
 def answer(**questions: list[str]) -> State:
-    command = HostState().command(**questions).get_raw_value()
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    return HostState().process(done.stdout.splitlines())
+    question = HostState(**questions)
+    done = subprocess.run(["sh", "-c", question.script], capture_output=True, text=True, check=True)
+    return question.parse(done.stdout.splitlines())
 
 
 def test_files_are_described_and_what_is_missing_is_left_out(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ UnitFileState=
 Id=three.service
 ActiveState=inactive
 UnitFileState=enabled-runtime""".splitlines()
-    assert HostState().process(output).units == {
+    assert HostState().parse(output).units == {
         "one.service": UnitState(enabled=True, active=True),
         "two@x.service": UnitState(enabled=False, active=False),
         "three.service": UnitState(enabled=False, active=False),
@@ -66,16 +66,16 @@ UnitFileState=enabled-runtime""".splitlines()
 
 
 def test_a_host_that_says_nothing_has_nothing() -> None:
-    assert HostState().process([]) == State() == HostState.default()
+    assert HostState().parse([]) == State()
 
 
 def test_only_fully_installed_packages_count() -> None:
     output = ["openvpn installed 2.6.14-0+deb12u2", "iptables config-files 1.8.9-2", "ping not-installed "]
-    assert InstalledPackages().process(output) == Installed({"openvpn": "2.6.14-0+deb12u2"})
-    assert InstalledPackages().process([*output, "bird.service"]).to_idle == ("bird.service",)
+    assert InstalledPackages([], "/x").parse(output) == Installed({"openvpn": "2.6.14-0+deb12u2"})
+    assert InstalledPackages([], "/x").parse([*output, "bird.service"]).to_idle == ("bird.service",)
 
 
 def test_a_probe_may_fail_and_what_it_said_still_counts() -> None:
-    command = Probe().command("echo said; exit_status() { return 3; }; exit_status").get_raw_value()
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert Probe().process(done.stdout.splitlines()) == "said\n"
+    question = Probe("echo said; exit_status() { return 3; }; exit_status")
+    done = subprocess.run(["sh", "-c", question.script], capture_output=True, text=True, check=True)
+    assert question.parse(done.stdout.splitlines()) == "said\n"

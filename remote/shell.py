@@ -1,0 +1,182 @@
+"""The one door for remote commands: a script runs the same on every host, and its answer is told from other output.
+
+Whatever the user's login shell is (bash, zsh, fish, csh), the script arrives at `sh` as it was written. It runs with
+LC_ALL=C, the system's PATH and umask 022. A line before the answer, on both streams, and a line after it separate the
+answer from what shells and sudo print. Those lines hold a token of this run: nothing else on a host can print them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from secrets import token_hex
+from typing import Unpack
+
+from paramiko import Channel, ChannelException
+from pyinfra import logger
+from pyinfra.api import HiddenValue, Host, StringCommand, inventory
+from pyinfra.api.arguments import ConnectorArguments
+from pyinfra.api.output import echo
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.connectors.util import (
+    CommandOutput,
+    OutputLine,
+    extract_control_arguments,
+    make_unix_command_for_host,
+    read_output_buffers,
+    write_stdin,
+)
+
+_TOKEN = token_hex(4)
+BEGIN, END = f"answer {_TOKEN} begins", f"answer {_TOKEN} ends"
+
+NO_SESSION = (
+    "sshd refuses a second session on this connection, and a deploy holds one for its lock."
+    " Set `MaxSessions 10`, which is sshd's default, in the file that `grep -ri maxsessions /etc/ssh/sshd_config*`"
+    " names there, and type: systemctl reload ssh"
+)
+
+_ENVIRONMENT = "export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin; umask 022"
+
+# Login shells disagree about these between single quotes: csh ends at a newline and expands `!`, fish unescapes `\\`.
+# printf's own escapes stand for them; always four digits, so that a digit may follow.
+_ESCAPES = str.maketrans({"\\": "\\0134", "'": "\\0047", "!": "\\0041", "\n": "\\n"})
+
+_warned: set[str] = set()  # names of hosts
+
+
+def enclosed(script: str) -> str:
+    """`script` with its environment and marks, in the form that `interpreter` reads: one line, without a quote."""
+    whole = f"{_ENVIRONMENT}\necho '{BEGIN}'; echo '{BEGIN}' >&2\n(\n{script}\n)\nstatus=$?; echo '{END}'; exit $status"
+    return whole.translate(_ESCAPES)
+
+
+def interpreter(shell: str = "sh") -> str:
+    """What reads an `enclosed` script, for pyinfra's `_shell_executable`: pyinfra appends `-c` and the script."""
+    return f"""{shell} -c 'eval "$(printf %b "$2")"' {shell}"""
+
+
+class Said:
+    """What a command prints, line by line: `noise` before the marks, `answer` between them."""
+
+    def __init__(self) -> None:
+        self.noise: list[OutputLine] = []
+        self.answer: list[OutputLine] = []
+        self.begun = self.ended = False
+        self._open = set[str]()
+
+    def take(self, stream: str, line: str) -> None:
+        """The next line of `stream` (stdout or stderr). Text without a newline of its own stands before a mark."""
+        text = line.removesuffix(BEGIN).removesuffix(END)
+        if text == line or text:
+            (self.answer if stream in self._open else self.noise).append(OutputLine(stream, text))
+        if line.endswith(BEGIN):
+            self._open.add(stream)
+            self.begun = True
+        elif line.endswith(END):
+            self._open.discard(stream)
+            self.ended = True
+
+
+def answer(host: Host, said: Said, *, succeeded: bool) -> list[OutputLine]:
+    """The lines of the script's own; says once per host what else came. `succeeded`: the command exited 0.
+
+    Raises `OSError` where the answer is not whole.
+    """
+    if said.begun:
+        warn(host, said)
+        if not said.ended:
+            raise OSError(f"the answer of {host.name} ended early: the connection or the command was cut")
+        return said.answer
+    if said.noise and not succeeded:
+        return said.noise  # sudo or the login shell says why it runs nothing
+    printed = f", but printed {said.noise[0].line!r}" if said.noise else ""
+    raise OSError(
+        f"{host.name} did not answer{printed}: the connection was cut, or the user's login shell (or a ForceCommand of"
+        " sshd) runs something else"
+    )
+
+
+def warn(host: Host, said: Said) -> None:
+    """Say, once per host, that lines come before its answers, and what prints them."""
+    first = next((line.line.strip() for line in said.noise if line.line.strip()), "")
+    if not first or host.name in _warned:
+        return
+    _warned.add(host.name)
+    if first.startswith("sudo: "):
+        advice = (
+            "sudo prints it before every command, and may wait for a name server first. If it cannot resolve the host,"
+            ' type there: echo "127.0.1.1 $(hostname)" | sudo tee -a /etc/hosts'
+        )
+    else:
+        advice = (
+            f"a start-up file of {host.data.get('ssh_user')}'s login shell prints it, for bash /etc/bash.bashrc or"
+            " ~/.bashrc. Remove it there, or write before it: [ -t 1 ] || return"
+        )
+    host.log_styled(f"{first!r} precedes each answer and is ignored: {advice}", fg="yellow", log_func=logger.warning)
+
+
+class Connector(SSHConnector):
+    """pyinfra's own ssh connector, with every command through the door."""
+
+    def begin(self, command: StringCommand, **arguments: Unpack[ConnectorArguments]) -> Channel:
+        """Start a command; the channel of an ssh session to it. Raises `OSError` where sshd gives none."""
+        raw = command.get_raw_value()
+        text = enclosed(raw)
+        arguments["_shell_executable"] = interpreter(arguments.get("_shell_executable") or "sh")
+        whole = make_unix_command_for_host(
+            self.state,
+            self.host,
+            StringCommand(text if raw == command.get_masked_value() else HiddenValue(text)),
+            **arguments,
+        )
+        logger.debug("Running command on %s: %s", self.host.name, whole)
+        assert self.client is not None
+        transport = self.client.get_transport()
+        assert transport is not None
+        try:
+            channel = transport.open_session()
+        except ChannelException:
+            raise OSError(NO_SESSION) from None
+        channel.exec_command(whole.get_raw_value())
+        return channel
+
+    def run_shell_command(
+        self,
+        command: StringCommand,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Unpack[ConnectorArguments],
+    ) -> tuple[bool, CommandOutput]:
+        """Run a command; whether it exited 0, and what it printed between the marks.
+
+        Raises `OSError` where the host did not run it or its answer is not whole.
+        """
+        if print_input:
+            echo(f"{self.host.print_prefix}>>> {command}", err=True)
+        control = extract_control_arguments(arguments)
+        channel = self.begin(command, **arguments)
+        stdin = channel.makefile_stdin("wb")
+        if text := control.get("_stdin"):
+            write_stdin(text, stdin)
+        stdin.close()
+        output = read_output_buffers(
+            decoded(channel.makefile("rb")),
+            decoded(channel.makefile_stderr("rb")),
+            timeout=control.get("_timeout"),
+            print_output=print_output,
+            print_prefix=self.host.print_prefix,
+        )
+        succeeded = channel.recv_exit_status() in (control.get("_success_exit_codes") or [0])
+        said = Said()
+        for line in output:
+            said.take(line.buffer_name, line.line)
+        return succeeded, CommandOutput(answer(self.host, said, succeeded=succeeded))
+
+
+def decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    """Text of lines that may be of any encoding."""
+    return (line.decode(errors="replace").rstrip("\n") for line in lines)
+
+
+def install() -> None:
+    """Have pyinfra reach the hosts of the inventory by `Connector`. It knows only what installed packages register."""
+    known: Callable[[], dict[str, type]] = inventory.get_execution_connectors
+    vars(inventory).update(get_execution_connectors=lambda: {**known(), "ssh": Connector})
