@@ -6,7 +6,7 @@ from pyinfra import host, state
 from pyinfra.api.exceptions import DeployError
 
 from remote import operations
-from remote.facts import Probe
+from remote.facts import Probe, ask
 from tasks import paths
 from topology.plan import OFFICE, HostPlan, OfficePlan
 
@@ -24,7 +24,7 @@ def switch(plan: HostPlan, zone: object, *, back: object) -> None:
     name = _checked(plan, zone)
     if not isinstance(back, bool):
         raise DeployError(f"back={back} is neither true nor false. Write: --data back=true")
-    if not back and (complaint := without_detour(plan, name, host.get_fact(Probe, script=f"{paths.DETOUR} show"))):
+    if not back and (complaint := without_detour(plan, name, ask(Probe(f"{paths.DETOUR} show")))):
         raise DeployError(complaint)
     operations.switched(
         name=f"{name} is {'given back to its own NAT' if back else 'drained: new connections take a detour'}",
