@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         default=OFFICES[0],
         help="what configures the router's interfaces: the lab, before it boots, or systemd-networkd by netplan",
     )
+    booting.add_argument("--ipv6", action="store_true", help="global IPv6 addresses for the router and the NATs, too")
     add("down", down, "remove every trace")
     add("list", list_hosts, "hosts, addresses, state", exclusive=False).add_argument(
         "--json", action="store_true", help="for programs"
@@ -144,7 +145,7 @@ def up(arguments: argparse.Namespace) -> int:
     require_kernel()
     require_room(arguments.zones + 1)  # the NATs and the office; said before anything is there to be removed
     base = image.ensure(arguments.release)
-    lab = state.save(Lab(zones=arguments.zones, base=base.name, office=arguments.office))
+    lab = state.save(Lab(zones=arguments.zones, base=base.name, office=arguments.office, ipv6=arguments.ipv6))
     _write_operator_files(lab.layout)
     WEB_ROOT.mkdir()
     (WEB_ROOT / "debian").symlink_to(base / "packages")

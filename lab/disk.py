@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab import layout
-from lab.layout import Host
+from lab.layout import Cable, Host, sixth
 
 _SYSCTLS = "net.ipv4.ip_forward = 1\n"
 _NFTABLES = f"""\
@@ -32,12 +32,9 @@ _ROUTER_LINKS = {
 
 # networkd would wait 12 s for a router's advertisement, until which the host is not online; with DHCP it does not.
 _CARD = """\
-    {cable.interface}:
-      addresses: [{cable.address}]
+    {interface}:
+      addresses: [{addresses}]
       accept-ra: false
-"""
-_DEFAULT = """\
-      routes: [{{to: default, via: {host.gateway}}}]
 """
 
 
@@ -57,8 +54,16 @@ def links(host: Host) -> Mapping[str, str]:
 
 
 def _netplan(host: Host) -> str:
-    cards = "".join(
-        _CARD.format(cable=cable) + (_DEFAULT.format(host=host) if host.gateway in cable.address.network else "")
-        for cable in host.cables
-    )
-    return f"network:\n  version: 2\n  ethernets:\n{cards}"
+    return "network:\n  version: 2\n  ethernets:\n" + "".join(_card(host, cable) for cable in host.cables)
+
+
+def _card(host: Host, cable: Cable) -> str:
+    addresses = [
+        f'"{address}"' for address in ((cable.address, sixth(cable.address)) if host.ipv6 else (cable.address,))
+    ]
+    text = _CARD.format(interface=cable.interface, addresses=", ".join(addresses))
+    if host.gateway in cable.address.network:
+        routes = [f"{{to: default, via: {host.gateway}}}"]
+        routes += [f'{{to: "::/0", via: "{host.ipv6_gateway}"}}'] if host.ipv6 else []
+        text += f"      routes: [{', '.join(routes)}]\n"
+    return text

@@ -9,9 +9,9 @@ This is the one place that states an address. A zone has a number, 1 to 16; `us-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal
 
 MAX_ZONES = 16
@@ -27,6 +27,7 @@ WEB_PROVIDER = IPv4Interface("198.51.100.193/28")
 REPOSITORY_URL = f"http://{WEB.ip}/debian"
 
 VPC = IPv4Network("10.0.0.0/16")
+VPC_IPV6 = IPv6Network("2001:db8:a00::/48")
 # The wire between the VPC's internet gateway and the internet: shared address space (RFC 6598).
 TRANSIT_VPC = IPv4Interface("100.64.0.2/30")
 TRANSIT_INTERNET = IPv4Interface("100.64.0.1/30")
@@ -36,6 +37,12 @@ MTU = 1500
 Kind = Literal["office", "nat", "app", "desk", "operator", "web", "router", "switch"]
 REAL_KINDS: frozenset[Kind] = frozenset({"office", "nat"})
 FABRIC_KINDS: frozenset[Kind] = frozenset({"router", "switch"})
+
+
+def sixth(address: IPv4Interface) -> IPv6Interface:
+    """The IPv6 address that goes with an IPv4 one: each network has a /64 of the documentation's prefix."""
+    network = address.network.network_address.packed.hex()
+    return IPv6Interface(f"2001:db8:{network[:4]}:{network[4:]}::{address.ip.packed[3]:x}/64")
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,20 @@ class Host:
     mapped: tuple[IPv4Address, ...] = ()
     # Configures its interfaces itself, by netplan and systemd-networkd. What the others have, the lab gives them.
     networkd: bool = False
+    ipv6: bool = False  # has a global IPv6 address on each interface, too
 
     @property
     def real(self) -> bool:
         """Has a disk, an init and an ssh server of its own."""
         return self.kind in REAL_KINDS
+
+    @property
+    def ipv6_gateway(self) -> IPv6Address | None:
+        """The way out by IPv6, of a host that has it."""
+        for cable in self.cables:
+            if self.ipv6 and self.gateway in cable.address.network:
+                return sixth(IPv4Interface(f"{self.gateway}/{cable.address.network.prefixlen}")).ip
+        return None
 
     @property
     def fabric(self) -> bool:
@@ -143,10 +159,13 @@ class Zone:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything in a lab with so many zones, whose office router is configured by systemd-networkd or by the lab."""
+    """Everything in a lab with so many zones, whose office router is configured by systemd-networkd or by the lab, and
+    whose office router and NATs have IPv6 as well.
+    """
 
     zone_count: int
     office_networkd: bool = False
+    ipv6: bool = False
 
     @cached_property
     def zones(self) -> tuple[Zone, ...]:
@@ -159,7 +178,7 @@ class Layout:
         everyone += [zone.nat() for zone in self.zones]
         everyone += [zone.app() for zone in self.zones]
         everyone += [_web(), Host("lan", "switch"), Host("internet", "router"), Host("vpc", "router")]
-        return {host.name: host for host in everyone}
+        return {host.name: replace(host, ipv6=self.ipv6 and host.real) for host in everyone}
 
     @property
     def real_hosts(self) -> tuple[Host, ...]:

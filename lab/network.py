@@ -12,9 +12,10 @@ routes there are, and which packets pass, `vpc` says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Interface
 
 from lab import layout, namespaces
-from lab.layout import Cable, Host, Layout
+from lab.layout import Cable, Host, Layout, sixth
 from lab.state import Lab
 from lab.system import run
 from lab.vpc import route_table
@@ -43,6 +44,7 @@ _HOST_SYSCTLS = {
     "ipv4/conf/default/accept_redirects": 1,
 }
 
+_IPV6_ROUTER = {"ipv6/conf/all/forwarding": 1}
 _NO_IPV6 = {"ipv6/conf/all/disable_ipv6": 1, "ipv6/conf/default/disable_ipv6": 1}
 
 
@@ -52,13 +54,17 @@ def build_fabrics(state: Lab) -> None:
     names = [fabric.name for fabric in lab.fabrics]
     namespaces.create(names)
     for name in names:
-        namespaces.set_sysctls(name, _NO_IPV6 | (_ROUTER_SYSCTLS if name != "lan" else {}))
+        ipv6 = _IPV6_ROUTER if lab.ipv6 and name != "lan" else _NO_IPV6
+        namespaces.set_sysctls(name, ipv6 | (_ROUTER_SYSCTLS if name != "lan" else {}))
     namespaces.ip_batch("lan", ["link set lo up", *_bridge("lan")])
     namespaces.ip_batch("vpc", _vpc_router(lab))
     namespaces.ip_batch("internet", _internet(lab))
     namespaces.ip_batch("vpc", _way_to_the_internet(lab))
     _nft("vpc", _gateway_rules(lab))
     apply_vpc(state)
+    if lab.ipv6:
+        namespaces.ip_batch("vpc", _vpc_ipv6(lab))
+        namespaces.ip_batch("internet", _internet_ipv6())
     # A gateway that maps addresses does not judge TCP windows. (There is no such file before the first rule.)
     namespaces.set_sysctls("vpc", {"netfilter/nf_conntrack_tcp_be_liberal": 1})
     _nft("internet", _PROVIDER_RULES)
@@ -120,8 +126,12 @@ def _host_links(host: Host) -> Iterator[str]:
     for cable in host.cables:
         yield f"address add {cable.address} broadcast + dev {cable.interface}"
         yield f"link set {cable.interface} up"
+        if host.ipv6:
+            yield f"address add {sixth(cable.address)} dev {cable.interface} nodad"
     if host.gateway is not None:
         yield f"route add default via {host.gateway}"
+    if host.ipv6:
+        yield f"route add default via {host.ipv6_gateway}"
 
 
 def _cable(cable: Cable) -> str:
@@ -146,6 +156,21 @@ def _internet(lab: Layout) -> Iterator[str]:
     yield "link set to-vpc up"
     for zone in lab.zones:
         yield f"route add {zone.nat_public_address} via {layout.TRANSIT_VPC.ip}"
+
+
+def _vpc_ipv6(lab: Layout) -> Iterator[str]:
+    """IPv6 as a VPC has it: public addresses, without a mapping. Nothing judges it."""
+    for zone in lab.zones:
+        address = sixth(IPv4Interface(f"{zone.public[1]}/{zone.public.prefixlen}"))
+        yield f"address add {address} dev {zone.public_bridge} nodad"
+    yield f"address add {sixth(layout.TRANSIT_VPC)} dev internet nodad"
+    yield f"route add default via {sixth(layout.TRANSIT_INTERNET).ip}"
+
+
+def _internet_ipv6() -> Iterator[str]:
+    yield f"address add {sixth(layout.OFFICE_PROVIDER)} dev to-office nodad"
+    yield f"address add {sixth(layout.TRANSIT_INTERNET)} dev to-vpc nodad"
+    yield f"route add {layout.VPC_IPV6} via {sixth(layout.TRANSIT_VPC).ip}"
 
 
 def _vpc_router(lab: Layout) -> Iterator[str]:

@@ -79,6 +79,7 @@ class Lab:
     zones: int
     base: str
     office: str = "static"  # what configures the router's interfaces: `static`, the lab, or `networkd`
+    ipv6: bool = False
     ready: bool = False
     isolated: list[str] = field(default_factory=list)
     partitions: list[list[str]] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Lab:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.zones, office_networkd=self.office == "networkd")
+        return Layout(self.zones, office_networkd=self.office == "networkd", ipv6=self.ipv6)
 
     @property
     def vpc(self) -> Vpc:

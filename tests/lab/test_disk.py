@@ -20,6 +20,12 @@ def test_a_nat_configures_its_only_interface_itself() -> None:
     }
 
 
+def test_a_nat_has_ipv6_on_request() -> None:
+    card = yaml.safe_load(files(Layout(2, ipv6=True).hosts["nat-us-east-1b"])[NETPLAN])["network"]["ethernets"]["eth0"]
+    assert card["addresses"] == ["10.0.2.10/24", "2001:db8:a00:200::a/64"]
+    assert card["routes"][1:] == [{"to": "::/0", "via": "2001:db8:a00:200::1"}]
+
+
 def test_the_office_does_so_on_request_with_one_way_out() -> None:
     assert NETPLAN not in files(Layout(1).hosts["office"])
     cards = yaml.safe_load(files(Layout(1, office_networkd=True).hosts["office"])[NETPLAN])["network"]["ethernets"]

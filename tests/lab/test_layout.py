@@ -64,3 +64,15 @@ def test_no_zones_bridges_are_taken_for_anothers() -> None:
 def test_a_mac_address_follows_from_the_address() -> None:
     (cable,) = Layout(1).hosts["desk"].cables
     assert cable.mac == "02:00:c0:a8:32:0a"
+
+
+def test_each_network_has_a_prefix_of_its_own_in_ipv6() -> None:
+    cables = [cable for host in Layout(MAX_ZONES).hosts.values() for cable in host.cables]
+    addresses = [layout.sixth(cable.address) for cable in cables]
+    assert len(set(addresses)) == len(addresses)
+    networks = {layout.sixth(cable.address).network: cable.address.network for cable in cables}
+    assert len(networks) == len({cable.address.network for cable in cables})
+    for zone in Layout(MAX_ZONES, ipv6=True).zones:
+        nat = Layout(MAX_ZONES, ipv6=True).hosts[f"nat-{zone.name}"]
+        assert nat.ipv6_gateway in layout.VPC_IPV6
+        assert Layout(MAX_ZONES).hosts[nat.name].ipv6_gateway is None
