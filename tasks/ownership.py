@@ -5,8 +5,7 @@ docs/decisions/0016-whose-host.md has what is refused, what wants a word, and wh
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -22,23 +21,23 @@ from topology.plan import OFFICE, HostPlan, NatPlan, OfficePlan
 
 CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 TAKE_OVER, REMOVE, GO_BACK = "take_over", "remove", "go_back"  # the words, as --data takes them
-_ADDRESSES = "ip -4 -o address show"
+# The record has no date of its own: a plan shows the text that the deploy writes, and that may be later.
+_SHOW = f"ip -4 -o address show; date -r {paths.SITE} '+written %F %H:%M %Z'"
 _HEADER = "# Written by vpc-openvpn: whose host this is. The next deploy reads it before it changes anything.\n"
-_NOW = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """`office`: the fingerprint of the office router's certificate. `site`: what else tells two sites apart, as text.
-    `zones`: names, separated by spaces. `release`: a number that grows with the cookbook's releases. `by`: who wrote it
-    and when; it follows the rest, so that a deploy which changes nothing leaves the record as it is.
+    `zones`: names, separated by spaces. `release`: a number that grows with the cookbook's releases. `by`: who wrote
+    it; another operator's deploy that changes nothing else leaves it as it is.
     """
 
     office: str
     site: str
     zones: str
     release: int
-    by: str = f"{OPERATOR}, {_NOW}"
+    by: str = OPERATOR
 
     @property
     def text(self) -> str:
@@ -128,13 +127,16 @@ def check(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> File:
 
     Raises DeployError, before any host is changed. Without -y, cautions are shown: the plan comes before a question.
     """
-    records, shown_addresses = operations.first_look(host.data.packages, paths.TO_IDLE, paths.SITE, _ADDRESSES)
-    addresses = [IPv4Address(each) for each in re.findall(r"\binet ([0-9.]+)/", shown_addresses)]
+    text, shown = operations.first_look(host.data.packages, paths.TO_IDLE, paths.SITE, _SHOW)
+    addresses = [IPv4Address(each) for each in re.findall(r"\binet ([0-9.]+)/", shown)]
     if complaint := wrong_host(plan, plans, addresses):
         raise DeployError(f"{complaint}. No host was changed.")
-    wanted, found = record(plan, plans, store.fingerprint(OFFICE)), parse(records)
+    wanted, found = record(plan, plans, store.fingerprint(OFFICE)), parse(text)
     if found is None:
         return File(paths.SITE, wanted.text)
+    kept = found if found.says_the_same(wanted) else wanted
+    if when := re.search("^written ([0-9A-Z: +-]+)$", shown, re.MULTILINE):
+        found = replace(found, by=f"{found.by}, {when[1]}")
     words = {word: host.data.get(word) for word in (TAKE_OVER, REMOVE, GO_BACK)}
     if (complaint := anothers(plan, found, wanted)) and not words[TAKE_OVER]:
         raise DeployError(f"{complaint}. No host was changed.")
@@ -142,4 +144,4 @@ def check(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> File:
         if not state.should_check_for_changes():
             raise DeployError(f"{caution}. No host was changed.")
         host.log_styled(caution, fg="yellow", bold=True, log_func=logger.warning)
-    return File(paths.SITE, records if found.says_the_same(wanted) else wanted.text)
+    return File(paths.SITE, kept.text)
