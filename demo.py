@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from output import outlive_reader
+
 HERE = Path(__file__).parent
 LAB = (sys.executable, "-m", "lab")
 DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
@@ -131,4 +133,5 @@ def show(*command: str, only: str = "", expect: int = 0) -> None:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

@@ -14,6 +14,7 @@ from bench.command import measured, since
 from bench.deploys import goals, report, results, sections
 from bench.deploys.results import Results
 from bench.deploys.sections import GROWTH, SECTIONS, Extent, run
+from output import outlive_reader
 
 HERE = Path(__file__).parent
 FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"
@@ -74,4 +75,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

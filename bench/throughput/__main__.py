@@ -13,6 +13,7 @@ from bench.command import measured, since
 from bench.throughput import figures, report, run
 from bench.throughput.figures import Results, Turn
 from bench.throughput.matrix import BARE, CONTENDERS, SWEEP, SWEPT, WAYS
+from output import outlive_reader
 
 HERE = Path(__file__).parent
 FULL, SWEPT_FULLY, TRIAL = (HERE / "results" / f"{name}.json" for name in ("full", "sweep", "trial"))
@@ -91,4 +92,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())
