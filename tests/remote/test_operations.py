@@ -1,9 +1,9 @@
 """What an operation decides from a host's state. That its commands do it is for the scenarios to see."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from pyinfra.api import Config, Inventory, StringCommand
+from pyinfra.api import Config, FunctionCommand, Inventory, StringCommand
 from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
@@ -11,6 +11,7 @@ from remote import operations
 from remote.facts import FileState, State, UnitState
 from remote.files import File, sums
 from remote.operations import Service
+from remote.trial import Trial
 
 SETTINGS = File("/etc/sysctl.d/x.conf", "net.ipv4.ip_forward = 1\n")
 AS_WRITTEN = {SETTINGS.path: FileState("file", "644", "root", "root", SETTINGS.sha256)}
@@ -30,7 +31,7 @@ def finds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Finds]:
         yield lambda state: monkeypatch.setattr(operations, "ask", lambda _: state)
 
 
-def text(commands: operations.Commands) -> str:
+def text(commands: Iterable[object]) -> str:
     return "\n".join(command.get_raw_value() for command in commands if isinstance(command, StringCommand))
 
 
@@ -88,6 +89,45 @@ def test_a_running_service_is_restarted_where_its_record_differs(
         operations.restarted._inner(group="zone", service=SERVICE, crosses="", answers="", complaint="no packets")
     )
     assert ("systemctl restart x.service" in done) is restarted
+
+
+LOADER = Service("load.service", (CONF,), "/run/load.record")
+KEEPER = Service("keep.service", (CONF,), "/run/keep.record")
+TRIAL = Trial((CONF,), begin="try", keep="keep", pending="/run/pending", seconds=1, advice="")
+LOADED = sums([CONF]) + "rule\n"
+
+
+@pytest.mark.parametrize(
+    ("unit", "record", "shown", "pending", "again"),
+    [
+        (RUNS, LOADED, "rule\n", False, False),
+        (RUNS, LOADED, "rule\nanother\n", False, True),
+        (RUNS, LOADED, "", False, True),
+        (RUNS, "", "rule\n", False, True),
+        (RUNS, LOADED.replace(CONF.sha256, 64 * "0"), "rule\n", False, True),
+        (RUNS, LOADED, "rule\n", True, True),  # a trial that died before it was kept will be undone
+        (UnitState(enabled=True), LOADED, "rule\n", False, True),
+    ],
+)
+def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
+    finds: Finds, unit: UnitState, record: str, shown: str, pending: bool, again: bool
+) -> None:
+    here = FileState("file", "644", "root", "root", CONF.sha256)
+    finds(
+        State(
+            files={CONF.path: here} | ({TRIAL.pending: here} if pending else {}),
+            units={LOADER.unit: unit, KEEPER.unit: RUNS},
+            records={LOADER.record: record, KEEPER.record: sums([CONF])},
+            shown={"show": shown},
+        )
+    )
+    done = list(
+        operations.loaded._inner(
+            service=LOADER, keeper=KEEPER, wanted=[CONF], show="show", trial=TRIAL, readers=[], unread="/run/unread"
+        )
+    )
+    assert [isinstance(command, FunctionCommand) for command in done] == ([True, False] if again else [])
+    assert ("restart load.service" in text(done)) is again
 
 
 @pytest.mark.parametrize("there", [True, False])
