@@ -114,3 +114,16 @@ def test_sums_are_what_sha256sum_prints() -> None:
 )
 def test_versions_are_compared_by_number(have: str, want: str, answer: bool) -> None:
     assert older(have, want) is answer
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        None,
+        FileState("directory", "700", "root", "root"),
+        FileState("directory", "755", "nobody", "root"),
+        FileState("file", "755", "root", "root", CONF.sha256),
+    ],
+)
+def test_a_directory_that_is_missing_or_otherwise_is_made(there: FileState | None) -> None:
+    assert changes([Directory("/etc/x")], [], {"/etc/x": there} if there else {}).steps
