@@ -271,6 +271,8 @@ def loaded(
     trial: Trial,
     readers: Sequence[Reader],
     unread: str,
+    routes: str,
+    objection: Callable[[str], str],
 ) -> Commands:
     """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
 
@@ -281,6 +283,8 @@ def loaded(
 
     `show` prints what the kernel holds; the unit leaves the same, as it was right after loading, in its record behind
     the inputs' sums. Comparing the two needs no opinion on how the kernel's tools spell a rule.
+
+    Nothing is tried or loaded where `objection` finds a reason against it in what the command `routes` prints.
     """
     now = ask(
         HostState(
@@ -291,9 +295,13 @@ def loaded(
             ],
             units=[service.unit, keeper.unit],
             records=[service.record, keeper.record],
-            show=[show],
+            show=[show, routes],
         )
     )
+    if reason := objection(now.shown.get(routes, "")):
+        announce("Will not load", reason.splitlines())
+        yield failure(reason)
+        return
     script = _heeded(readers, unread, now.files)
     change = changes(wanted, [], now.files)
     script.steps += change.steps

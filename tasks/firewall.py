@@ -1,12 +1,15 @@
 """Own iptables chains, guard routes and routing rules: what may pass, and by which table it is sent."""
 
+from functools import partial
+
+from diagnosis.routes import inside
 from remote import operations
 from remote.files import Directory, File
 from remote.operations import Service
 from remote.trial import Trial
 from tasks import neighbours, paths
 from templates import render
-from topology.plan import MARK_MASK, ROUTER_RULE, ROUTER_TABLE, ZONES_RULE, ZONES_TABLE, HostPlan
+from topology.plan import MARK_MASK, ROUTER_RULE, ROUTER_TABLE, ZONES_RULE, ZONES_TABLE, HostPlan, OfficePlan
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
@@ -105,4 +108,25 @@ def load(plan: HostPlan) -> None:
         trial=trial(plan),
         readers=neighbours.readers(plan),
         unread=paths.UNREAD,
+        routes="ip -json -4 route show table main",
+        objection=partial(cut_off, plan),
+    )
+
+
+def cut_off(plan: HostPlan, routes: str) -> str:
+    """Which of the host's own routes (of `ip -json route`) the site's networks would take packets from; or nothing."""
+    networks = [tunnel.network for tunnel in plan.tunnels]
+    if isinstance(plan, OfficePlan):
+        networks += plan.vpc
+        own = [connection.interface for connection in plan.connections]
+        addresses = [tunnel.office_address for tunnel in plan.tunnels]
+    else:
+        networks += plan.lans
+        own = [plan.tunnel.nat_interface]
+        addresses = [plan.tunnel.nat_address]
+    return "\n".join(
+        f"{route.interface} leads to {route.network}, a part of {whole}, which is the site's: what is behind"
+        f" {route.interface} would be cut off. Give it other addresses (Docker: default-address-pools in"
+        f" /etc/docker/daemon.json) or, if nothing needs it, type: ip route del {route.network} dev {route.interface}"
+        for route, whole in inside(routes, networks, own, addresses)
     )
