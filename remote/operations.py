@@ -17,6 +17,7 @@ from pyinfra.api import FunctionCommand, Host, StringCommand, operation
 from pyinfra.api import State as PyinfraState
 from pyinfra.api.arguments_typed import PyinfraOperation
 
+from diagnosis.findings import Findings
 from remote import exclusive
 from remote.facts import (
     FileState,
@@ -77,6 +78,12 @@ def effect(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                 state.fail_hosts({host.inventory.get_host(host.name)})
 
     return careful
+
+
+def remind(notice: str) -> None:
+    """Say, once in a run, what an operator should know although it fails nothing."""
+    if not state.is_executing or not state.should_check_for_changes():
+        host.log_styled(notice, fg="yellow", log_func=logger.warning)
 
 
 @effect
@@ -353,8 +360,8 @@ def daemons(
         )
     )
     for path, notice in notices.items():
-        if path in now.files and (not state.is_executing or not state.should_check_for_changes()):
-            host.log_styled(notice, fg="yellow", log_func=logger.warning)
+        if path in now.files:
+            remind(notice)
     kept = {service.unit for service in services}
     removed = []
     for unit, left in units.items():
@@ -491,14 +498,19 @@ def switched(path: str, present: bool, command: str) -> Commands:
 
 
 @effect
-def proof(script: str, quick_script: str, complaint: str) -> Commands:
-    """Fail this host if `script`, which waits for what needs time, prints anything: what it prints is the cause.
+def proof(script: str, quick_script: str, judge: Callable[..., Findings], complaint: str) -> Commands:
+    """Fail this host if what `script` prints, which waits for what needs time, means that something is wrong:
+    `judge(output, patient=True)` says what. What it says is unproved is shown, and does not fail the host.
 
     A plan asks `quick_script` instead, which does not wait: what is broken now shows as work to be done.
     """
-    causes = ask(Probe(script if state.is_executing else quick_script))
-    if causes:
+    patient = state.is_executing
+    found = judge(ask(Probe(script if patient else quick_script)), patient=patient)
+    for notice in found.unproved:
+        remind(notice)
+    if found.wrong:
+        causes = "\n".join(found.wrong)
         announce(f"Not so now: {complaint}", causes.splitlines())
-        yield failure(f"{complaint}:\n{causes.rstrip()}")
+        yield failure(f"{complaint}:\n{causes}")
     else:
         host.noop("proved")

@@ -1,99 +1,130 @@
-"""The proof: a deploy that says success has seen a packet cross every tunnel of the host, and the NAT forward it."""
+"""The proof: what a desk needs, seen on each host before a deploy says success. docs/proof.md says what that comes to.
 
+A host is asked in one remote command: its role's questions (`templates/*/proof.sh`), one call each. `diagnosis` says
+what its answers mean.
+"""
+
+from functools import partial
+from shlex import quote
+
+from diagnosis import nat, office
+from diagnosis.findings import Findings
 from remote import operations
 from tasks import paths
-from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan
+from tasks.firewall import ROUTE_PROTOCOL
+from templates import text
+from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 PATIENCE = 20  # seconds for a tunnel that was just started; a pair takes 1 to 3
 
 
 def prove(plan: HostPlan) -> None:
-    """Send packets through each tunnel and wait for the far side's answers; what fails is named with its cause."""
+    """Send packets as a desk would and wait for their answers; what fails is named with its cause."""
     operations.proof(
         name="Packets cross every tunnel",
         script=script(plan, PATIENCE),
         quick_script=script(plan, 0),
+        judge=partial(judge, plan),
         complaint="packets do not cross",
     )
 
 
-def script(plan: HostPlan, patience: int) -> str:
-    """A shell script that prints a line for each thing that keeps packets from crossing; nothing if they cross."""
-    checks = [_functions(patience)]
+def judge(plan: HostPlan, output: str, *, patient: bool) -> Findings:
+    """What the answers to `script` mean. `patient`: the script has waited for what needs time."""
     if isinstance(plan, OfficePlan):
-        for connection in plan.connections:
-            # Under `single` whichever NAT is active answers, as it would for any zone.
-            tunnel = connection.tunnels[0]
-            forwards = f"forwards {connection.interface} {tunnel.beyond} {tunnel.nat_host}"
-            checks.append(_at_once(f"{_cross_office(connection)} && {forwards}"))
-    else:
-        # Under `single` the office is connected to one of the NATs, and not to the others.
-        checks += [_cross_nat(plan)] if plan.strategy != SINGLE else []
-        checks += [_EGRESS] if plan.private_subnets else []
-    return "\n".join([*checks, "wait"])
+        return office.judge(plan, output, str(ROUTE_PROTOCOL), patient=patient)
+    return nat.judge(plan, output, str(ROUTE_PROTOCOL))
+
+
+def script(plan: HostPlan, patience: int) -> str:
+    """The shell script that asks all that there is to ask of a host; for at most so many seconds where it may wait."""
+    calls = _office_calls(plan) if isinstance(plan, OfficePlan) else _nat_calls(plan)
+    return "\n".join([_asking(plan, patience), *calls, "wait", "holds"])
 
 
 def crossing(plan: HostPlan, zone: str, patience: int) -> str:
-    """The same, for the tunnel of one zone alone, and whether packets cross it, not what becomes of them then."""
+    """A shell script that prints why packets do not cross the tunnel of one zone; nothing if they cross."""
     if isinstance(plan, NatPlan):
-        return f"{_functions(patience)}\n{_cross_nat(plan) if plan.strategy != SINGLE else 'true'}"
-    return f"{_functions(patience)}\n{_cross_office(plan.connection_to(zone))}"
+        call = _cross_nat(plan) if plan.strategy != SINGLE else "true"
+    else:
+        call = _cross_office(plan.connection_to(zone))
+    return f"{_asking(plan, patience)}\n{call} | sed 's/^wrong //'"
 
 
-def _functions(patience: int) -> str:
-    return _CROSS.replace("PATIENCE", str(patience))
+def _asking(plan: HostPlan, patience: int) -> str:
+    return f"patience={patience}\n{text('any/proof.sh')}\n{text(f'{plan.role}/proof.sh')}"
+
+
+def _call(*words: object) -> str:
+    return " ".join(quote(str(word)) for word in words)
+
+
+# --- the office router ----------------------------------------------------------------------------------------------
+
+
+def _office_calls(plan: OfficePlan) -> list[str]:
+    # A desk has one of the last addresses of its network; the router has at most two of them.
+    lans = [
+        _call("lan", lan, *(lan[-2 - each] for each in range(3) if lan.num_addresses > each + 1)) for lan in plan.lans
+    ]
+    names = f"drained={paths.DRAINED} seen={paths.SEEN} socket={paths.BIRD_SOCKET}"
+    return [names, *lans, *(_connection(plan, connection) for connection in plan.connections)]
+
+
+def _connection(plan: OfficePlan, connection: Connection) -> str:
+    """Its tunnel is asked first, and then each of its zones, beside the other connections."""
+    first = connection.tunnels[0]
+    own = "" if plan.strategy == SINGLE else first.office_address
+    tunnel = _call(
+        "tunnel",
+        *_ends(connection),
+        first.mtu,
+        # Under `single` whichever NAT is active answers, as it would for any zone.
+        *(first.nat_host, own, first.beyond),
+        *(tunnel.nat_address for tunnel in connection.tunnels),
+    )
+    zones = " ".join(f"at_once {_zone(plan, connection, each)};" for each in connection.tunnels)
+    return f"asks() {{ {tunnel} || return; {zones} wait; }}\nat_once asks"
+
+
+def _zone(plan: OfficePlan, connection: Connection, tunnel: Tunnel) -> str:
+    single = plan.strategy == SINGLE
+    others = [watch.others for watch in plan.watches if watch.tunnel == tunnel]
+    return _call(
+        "zone",
+        *(tunnel.zone, tunnel.number, connection.interface),
+        "" if single else tunnel.office_address,
+        "" if single else int(tunnel.paths.mark.partition("/")[0], 16),
+        tunnel.beyond,
+        plan.probes.get(tunnel.zone, ""),
+        *(other.office_address for each in others for other in each),
+    )
+
+
+def _ends(connection: Connection) -> tuple[str, str, str]:
+    who = connection.tunnel.nat_host if len(connection.tunnels) == 1 else "any NAT"
+    return connection.interface, f"openvpn-client@{connection.name}", who
+
+
+def _cross_office(connection: Connection) -> str:
+    return _call("cross", *_ends(connection), *(tunnel.nat_address for tunnel in connection.tunnels))
+
+
+# --- a NAT ----------------------------------------------------------------------------------------------------------
+
+
+def _nat_calls(plan: NatPlan) -> list[str]:
+    # Under `single` the office is connected to one of the NATs, and not to the others.
+    calls = [] if plan.strategy == SINGLE else [f"at_once {_cross_nat(plan)}"]
+    calls += [_call("forwarding"), _call("seen", plan.tunnel.port)]
+    desk, there = plan.lans[0][-2], plan.tunnel.beyond
+    calls.append(_call("way", "desk", desk, there, plan.tunnel.nat_interface))
+    if plan.private_subnets:
+        calls.append(_call("way", "private", plan.private_subnets[0][4], nat.OUTSIDE))
+        calls.append(f"at_once {_call('leaves', *plan.office_addresses)}")
+    return calls
 
 
 def _cross_nat(plan: NatPlan) -> str:
     tunnel = plan.tunnel
-    return f'cross {tunnel.nat_interface} openvpn-server@office "the office" {tunnel.office_address}'
-
-
-def _cross_office(connection: Connection) -> str:
-    who = connection.tunnel.nat_host if len(connection.tunnels) == 1 else "any NAT"
-    addresses = " ".join(str(tunnel.nat_address) for tunnel in connection.tunnels)
-    return f'cross {connection.interface} openvpn-client@{connection.name} "{who}" {addresses}'
-
-
-def _at_once(check: str) -> str:
-    """Run `check` beside the others, and print what it says in one piece."""
-    return f'{{ said=$({check}); [ -z "$said" ] || echo "$said"; }} &'
-
-
-# `cross` sees a packet go and its answer come back. `forwards` sends one that may only make one hop: a host that
-# forwards sends back "time to live exceeded", one that does not forward says nothing. Nor does one that has just told
-# too many, or that is short of CPU: hence its patience, too.
-_CROSS = """
-cross() {
-    interface=$1 unit=$2 who=$3; shift 3
-    patiently 1 PATIENCE one_answers "$@" && return
-    echo "no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
-    journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/    /'
-    return 1
-}
-one_answers() {
-    for far in "$@"; do
-        ping -q -c 1 -W 1 -I "$interface" "$far" >/dev/null 2>&1 && return
-    done
-    return 1
-}
-forwards() {
-    patiently 3 $((PATIENCE / 2)) one_hop_is_told "$1" "$2" ||
-        echo "$3 answers through its tunnel but does not forward towards $2: is its net.ipv4.ip_forward 1?"
-}
-one_hop_is_told() {
-    LC_ALL=C ping -n -c 1 -W 1 -t 1 -I "$1" "$2" 2>/dev/null | grep -q 'Time to live exceeded'
-}
-patiently() { # patiently TRIES SECONDS COMMAND…: so many tries at least, and for so long, until it succeeds
-    tries=$1 deadline=$(( $(date +%s) + $2 )); shift 2
-    until "$@"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || [ "$(date +%s)" -lt "$deadline" ] || return 1
-        sleep 0.2
-    done
-}
-"""
-_EGRESS = f"""
-[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ] || echo "net.ipv4.ip_forward is not 1"
-{paths.FIREWALL_LOADER} show | grep -q MASQUERADE || echo "no rule masquerades the private subnets towards the internet"
-"""
+    return _call("cross", tunnel.nat_interface, "openvpn-server@office", "the office", tunnel.office_address)

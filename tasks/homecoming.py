@@ -2,6 +2,7 @@
 
 from pyinfra.api.exceptions import DeployError
 
+from diagnosis.findings import printed
 from remote import operations
 from topology.plan import SINGLE, HostPlan, OfficePlan, Tunnel
 
@@ -23,6 +24,7 @@ def prove(plan: HostPlan, zones: object) -> None:
         name="Each zone is reached by its own tunnel",
         script=script(tunnels, PATIENCE),
         quick_script=script(tunnels, 0),
+        judge=printed,
         complaint="a zone is not reached by its own tunnel",
     )
 

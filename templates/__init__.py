@@ -24,3 +24,8 @@ def render(template: str, **values: object) -> str:
     """
     header = f"Managed by vpc-openvpn from templates/{template}; changes made here are lost."
     return _ENVIRONMENT.get_template(template).render(header=header, **values)
+
+
+def text(path: str) -> str:
+    """A file below `templates/` as it is."""
+    return (Path(__file__).parent / path).read_text(encoding="utf-8")

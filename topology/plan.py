@@ -185,6 +185,7 @@ class OfficePlan:
     tunnels: tuple[Tunnel, ...]
     connections: tuple[Connection, ...]
     watches: tuple[Watch, ...]  # none under `single`
+    probes: Mapping[str, IPv4Address]  # by zone, of those that have one
 
     def connection_to(self, zone: str) -> Connection:
         """The one that leads, or under `single` may lead, to the zone's own nat."""
@@ -272,6 +273,7 @@ def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
         operators=site.operators,
         tunnels=tuple(tunnels.values()),
         connections=(_single(tunnels),) if single else tuple(_connection(site, zone, tunnels) for zone in site.zones),
+        probes={zone.name: zone.probe for zone in site.zones if zone.probe},
         watches=() if single else tuple(_watch(site, zone, tunnels) for zone in site.zones),
     )
 

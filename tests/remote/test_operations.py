@@ -1,6 +1,7 @@
 """What an operation decides from a host's state. That its commands do it is for the scenarios to see."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 from pyinfra.api import Config, FunctionCommand, Inventory, StringCommand
@@ -97,6 +98,18 @@ TRIAL = Trial((CONF,), begin="try", keep="keep", pending="/run/pending", seconds
 LOADED = sums([CONF]) + "rule\n"
 
 
+LOADED_WITH: dict[str, Any] = {
+    "service": LOADER,
+    "keeper": KEEPER,
+    "wanted": [CONF],
+    "show": "show",
+    "trial": TRIAL,
+    "readers": [],
+    "unread": "/run/unread",
+    "routes": "routes",
+}
+
+
 @pytest.mark.parametrize(
     ("unit", "record", "shown", "pending", "again"),
     [
@@ -121,13 +134,15 @@ def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
             shown={"show": shown},
         )
     )
-    done = list(
-        operations.loaded._inner(
-            service=LOADER, keeper=KEEPER, wanted=[CONF], show="show", trial=TRIAL, readers=[], unread="/run/unread"
-        )
-    )
+    done = list(operations.loaded._inner(**LOADED_WITH, objection=lambda _: ""))
     assert [isinstance(command, FunctionCommand) for command in done] == ([True, False] if again else [])
     assert ("restart load.service" in text(done)) is again
+
+
+def test_nothing_is_tried_where_the_hosts_own_routes_are_against_it(finds: Finds) -> None:
+    finds(State(units={KEEPER.unit: RUNS}, shown={"show": "", "routes": "docker0"}))
+    [refusal] = operations.loaded._inner(**LOADED_WITH, objection=lambda routes: f"{routes.strip()} is cut off")
+    assert isinstance(refusal, FunctionCommand)
 
 
 @pytest.mark.parametrize("there", [True, False])

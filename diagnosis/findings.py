@@ -1,0 +1,42 @@
+"""What a proof comes to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Findings:
+    """`wrong` fails the deploy; `unproved` is what the deploy could not see, or what may be in the way."""
+
+    wrong: list[str] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
+
+
+def printed(output: str, *, patient: bool) -> Findings:
+    """For a script that prints nothing but what is wrong, whether it had time to wait or not."""
+    return Findings(output.splitlines())
+
+
+def answers(output: str) -> dict[str, list[str]]:
+    """A proof's lines by their first word; each without it."""
+    found: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        tag, _, text = line.partition(" ")
+        found.setdefault(tag, []).append(text)
+    return found
+
+
+def complaints(found: Mapping[str, list[str]]) -> list[str]:
+    """What the host's own script says is wrong: each with the lines that follow it."""
+    said: list[str] = []
+    for text in found.get("wrong", []):
+        if text.startswith(" ") and said:
+            said[-1] += f"\n{text}"
+        else:
+            said.append(text)
+    return said
+
+
+def in_order(causes: Iterable[str]) -> str:
+    """Likely causes, as numbered lines."""
+    return "".join(f"\n    {number}. {cause}" for number, cause in enumerate(causes, start=1))
