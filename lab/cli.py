@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import cgroups, hosts, image, namespaces, network, state, vpc
+from lab import cgroups, hosts, image, machine, machine_image, namespaces, network, state, vpc
 from lab.layout import MAX_ZONES, Host, Layout
 from lab.site import site_text
 from lab.state import (
@@ -28,7 +28,7 @@ from lab.state import (
     WEB_ROOT,
     Lab,
 )
-from lab.system import LabError, require_kernel, require_room, require_tools
+from lab.system import MACHINE_TOOLS, TOOLS, LabError, require_kernel, require_room, require_tools
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -56,7 +56,7 @@ def main(words: Sequence[str]) -> int:
         if os.geteuid() != 0:
             raise LabError("the lab makes network namespaces and boots hosts: run it as root")
         os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # root by `su` has them not
-        require_tools()
+        require_tools(TOOLS)
         if arguments.exclusive:
             os.umask(0o022)  # what ends up on hosts' disks must not depend on the user's
             with state.exclusive(f"{state.PREFIX}lab", "waiting for another lab command to finish"):
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what configures the router's interfaces: the lab, before it boots, or systemd-networkd by netplan",
     )
     booting.add_argument("--ipv6", action="store_true", help="global IPv6 addresses for the router and the NATs, too")
+    booting.add_argument("--machines", action="store_true", help="hosts are virtual machines, not containers")
     add("down", down, "remove every trace")
     add("list", list_hosts, "hosts, addresses, state", exclusive=False).add_argument(
         "--json", action="store_true", help="for programs"
@@ -143,9 +144,19 @@ def up(arguments: argparse.Namespace) -> int:
         print("removing what an `up` that did not finish left behind", flush=True)
         _remove_everything()
     require_kernel()
-    require_room(arguments.zones + 1)  # the NATs and the office; said before anything is there to be removed
-    base = image.ensure(arguments.release)
-    lab = state.save(Lab(zones=arguments.zones, base=base.name, office=arguments.office, ipv6=arguments.ipv6))
+    if arguments.machines:
+        if (arguments.office, arguments.ipv6) != (OFFICES[0], False):
+            raise LabError("virtual machines are set up by cloud-init, without IPv6: leave out --office and --ipv6")
+        require_tools(MACHINE_TOOLS)
+        base = machine_image.ensure(arguments.release)
+        accelerator = machine.fitting_accelerator(base)
+        print(f"hosts are virtual machines, run by QEMU with -accel {accelerator}", flush=True)
+    else:
+        require_room(arguments.zones + 1)  # the NATs and the office; said before anything is there to be removed
+        base, accelerator = image.ensure(arguments.release), None
+    lab = state.save(
+        Lab(arguments.zones, base.name, office=arguments.office, ipv6=arguments.ipv6, accelerator=accelerator)
+    )
     _write_operator_files(lab.layout)
     WEB_ROOT.mkdir()
     (WEB_ROOT / "debian").symlink_to(base / "packages")

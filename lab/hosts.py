@@ -13,7 +13,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from lab import cgroups, namespaces, network, state
+from lab import cgroups, machine, namespaces, network, state
 from lab.disk import files, links
 from lab.layout import Host, Layout
 from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
@@ -30,6 +30,11 @@ def make_ssh_key() -> None:
 def make_disk(host: Host) -> None:
     """A blank disk: the base system, a name, a new ssh host key, and who may log in."""
     disk = state.disk(host.name)
+    if host.machine:
+        disk.folder.mkdir(parents=True)
+        _generate_key(disk.host_key, f"root@{host.name}")
+        machine.make_disk(host, SSH_KEY.with_suffix(".pub").read_text())
+        return
     for folder in (disk.upper, disk.work, disk.root):
         folder.mkdir(parents=True)
     ssh = disk.upper / "etc/ssh"
@@ -54,7 +59,7 @@ def remove_disk(host: Host) -> None:
 def power_on(hosts: Iterable[Host]) -> None:
     """Plug in and boot hosts that are off, all at once; returns when they serve."""
     hosts = list(hosts)
-    require_room(sum(host.real for host in hosts))
+    require_room(sum(host.real and not host.machine for host in hosts))
     network.plug_in(hosts)
     started = [(host, _start(host)) for host in hosts]
     for host, process in started:
@@ -76,6 +81,8 @@ def power_off(hosts: Iterable[Host]) -> None:
 
 def is_on(host: Host, processes: dict[str, list[int]]) -> bool:
     """`processes` is what namespaces.processes() has just returned."""
+    if host.machine:
+        return bool(processes.get(host.name))
     if host.real:
         return namespaces.init_pid(processes.get(host.name, [])) is not None
     return namespaces.exists(host.name)
@@ -83,7 +90,8 @@ def is_on(host: Host, processes: dict[str, list[int]]) -> bool:
 
 def ssh_fingerprint(host: Host) -> str | None:
     """SHA256:… of the host's ssh key; None for a host without an ssh server."""
-    key = state.disk(host.name).upper / "etc/ssh/ssh_host_ed25519_key.pub"
+    disk = state.disk(host.name)
+    key = (disk.host_key if host.machine else disk.upper / "etc/ssh/ssh_host_ed25519_key").with_suffix(".pub")
     if not host.real or not key.exists():
         return None
     return run(["ssh-keygen", "-l", "-f", key]).split()[1]
@@ -93,13 +101,17 @@ def enter(host: Host, command: list[str]) -> int:
     """Run `command` on the host; its exit status, as a shell gives it."""
     if not host.real:
         _become(["nsenter", f"--net={namespaces.path(host.name)}", "--", *command])
-    pid = namespaces.init_pid(namespaces.processes().get(host.name, []))
-    if pid is None:
+    processes = namespaces.processes()
+    if not is_on(host, processes):
         raise LabError(f"{host.name} is off; `python -m lab start {host.name}` boots it")
     environment = ["HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8"]
     environment += ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
     environment += [f"TERM={os.environ.get('TERM', 'dumb')}"]
     words = ["/usr/bin/env", "-i", *environment, *command]
+    if host.machine:
+        return machine.enter(host, words)
+    pid = namespaces.init_pid(processes[host.name])
+    assert pid is not None
     return namespaces.run_beside(pid, words)
 
 
@@ -137,7 +149,8 @@ def _start(host: Host) -> subprocess.Popen[bytes] | None:
     if host.real:
         cgroups.create(host.name)
         with state.disk(host.name).console.open("ab") as console:
-            return _start_detached([sys.executable, "-m", "lab.supervisor", host.name], console.fileno())
+            program = "lab.machine" if host.machine else "lab.supervisor"
+            return _start_detached([sys.executable, "-m", program, host.name], console.fileno())
     if host.kind == "web":
         enter = ["nsenter", f"--net={namespaces.path(host.name)}"]
         return _start_detached([*enter, sys.executable, "-m", "lab.web", str(WEB_ROOT)], subprocess.DEVNULL)
@@ -163,12 +176,15 @@ def _wait_until_serving(host: Host, process: subprocess.Popen[bytes]) -> None:
     def serving() -> bool:
         if process.poll() is not None:
             raise LabError(f"{host.name} did not boot; {clue}\n{_console_tail(host)}")
+        if host.machine:
+            return machine.serves(host)
         return namespaces.inside(
             host.name,
             lambda: _has(host.cables[0].address.ip) and _answers(IPv4Address("127.0.0.1"), port),
         )
 
-    wait_until(serving, BOOT_SECONDS, f"{host.name} to boot; {clue}")
+    seconds = machine.BOOT_SECONDS if host.machine else BOOT_SECONDS
+    wait_until(serving, seconds, f"{host.name} to boot; {clue}")
 
 
 def _console_tail(host: Host) -> str:
@@ -179,6 +195,8 @@ def _console_tail(host: Host) -> str:
 def wait_until_reachable(lab: Layout) -> None:
     """Wait until the operator's workstation gets an answer from every ssh server: the whole way works."""
     for host in lab.real_hosts:
+        if host.machine:
+            wait_until(partial(machine.is_set_up, host), machine.BOOT_SECONDS, f"cloud-init of {host.name} to end")
         address = host.mapped[0] if host.mapped else host.addresses[0]
         wait_until(
             partial(namespaces.inside, "operator", partial(_answers, address, 22)),

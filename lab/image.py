@@ -18,7 +18,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
@@ -101,9 +102,11 @@ DPKG_OPTIONS = (
     "path-include=/usr/share/locale/de/*",  # the office's language
 )
 
-FILES = {
+APT_FILES = {
     "etc/apt/sources.list": f"deb [trusted=yes] {REPOSITORY_URL} ./\n",
     "etc/apt/apt.conf.d/90lab": 'Acquire::Languages "none";\nAcquire::Retries "0";\n',
+}
+FILES = {
     "etc/resolv.conf": "# the lab has no name server\n",
     "etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
     "etc/hostname": "localhost\n",
@@ -133,19 +136,30 @@ _ADMIN_HOOK = 'chroot "$1" useradd --create-home --shell /bin/bash admin'
 _LOCALE_HOOK = 'chroot "$1" localedef -i de_DE -f UTF-8 de_DE.UTF-8'
 
 
-def ensure(release: str | None = None) -> Path:
-    """The directory of the build for today's recipe, of this machine's own release or another of its distribution's;
-    makes it when there is none (a minute or so).
+@dataclass(frozen=True)
+class Recipe:
+    """What a build is made of, beside this module: `finish` makes of its directory, with `root`, what hosts boot."""
+
+    source: Path  # the module that says so
+    packages: tuple[str, ...]
+    finish: Callable[[Path], None]
+    hooks: tuple[str, ...] = ()  # shell commands of mmdebstrap's; $1 is the new root
+
+
+def ensure(release: str | None = None, recipe: Recipe | None = None) -> Path:
+    """The directory of the build for today's recipe, by default the containers', of this machine's own release or
+    another of its distribution's; makes it when there is none (a minute or so).
     """
+    recipe = recipe or CONTAINERS
     distribution, own = _machine_release()
     release = release or own
     if release not in (known := sorted({own, *_RELEASES[distribution]})):
         raise LabError(f"the lab has no hosts of {distribution} {release}; there are: {', '.join(known)}")
-    target = CACHE / f"base-{_recipe_hash(distribution, release)}"
+    target = CACHE / f"base-{_recipe_hash(recipe, distribution, release)}"
     if not target.exists():
         with exclusive("image", "another lab command is building the base image; waiting for it"):
             if not target.exists():
-                _build(target, distribution, own, release)
+                _build(target, recipe, distribution, own, release)
     os.utime(target)  # says when it was last used
     return target
 
@@ -165,9 +179,10 @@ def _machine_release() -> tuple[str, str]:
     return distribution, release
 
 
-def _recipe_hash(distribution: str, release: str) -> str:
-    recipe = (distribution, release, Path(__file__).read_text(), FILES)
-    return _sha256(repr(recipe).encode())[:16]
+def _recipe_hash(recipe: Recipe, distribution: str, release: str) -> str:
+    modules = {Path(__file__), recipe.source}
+    everything = (distribution, release, APT_FILES, [module.read_text() for module in sorted(modules)])
+    return _sha256(repr(everything).encode())[:16]
 
 
 def _sources(distribution: str, own: str, release: str) -> str:
@@ -205,22 +220,23 @@ def _inherited_apt_options() -> str:
     return "".join(f"{line}\n" for line in lines if wanted.match(line) and not line.endswith(' "";'))
 
 
-def _build(target: Path, distribution: str, own: str, release: str) -> None:
+def _build(target: Path, recipe: Recipe, distribution: str, own: str, release: str) -> None:
     print(f"building the hosts' base image ({distribution} {release}); this happens once", flush=True)
     started = time.monotonic()
     draft = target.with_suffix(".draft")
     _remove_draft(draft)
     draft.mkdir(parents=True)
-    _bootstrap(draft / "root", release, _sources(distribution, own, release))
+    _bootstrap(draft / "root", recipe, release, _sources(distribution, own, release))
     (draft / "root" / "packages").rename(draft / "packages")
     _index(draft / "packages")
-    _finish_root(draft / "root")
+    _blank(draft / "root")
+    recipe.finish(draft)
     draft.rename(target)
     _remove_older_builds(target)
     print(f"base image built in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _bootstrap(root: Path, release: str, sources: str) -> None:
+def _bootstrap(root: Path, recipe: Recipe, release: str, sources: str) -> None:
     """Run mmdebstrap, showing its progress.
 
     It and all that it starts have a pid and a mount namespace of their own, so that they end when we do, even by
@@ -235,11 +251,10 @@ def _bootstrap(root: Path, release: str, sources: str) -> None:
     command = ["setpriv", "--pdeathsig", "KILL"]
     command += ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     command += ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
-    command += [f"--include={','.join(BASE_PACKAGES)}"]
+    command += [f"--include={','.join(recipe.packages)}"]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={apt_conf}"]
-    command += [f"--customize-hook={_DOWNLOAD_HOOK}", f"--customize-hook={_ADMIN_HOOK}"]
-    command += [f"--customize-hook={_LOCALE_HOOK}"]
+    command += [f"--customize-hook={hook}" for hook in (_DOWNLOAD_HOOK, *recipe.hooks)]
     command += [release, str(root), "-"]
     environment = os.environ | {"TMPDIR": str(scratch)}
     done = subprocess.run(command, input=sources, text=True, env=environment, check=False)
@@ -248,7 +263,7 @@ def _bootstrap(root: Path, release: str, sources: str) -> None:
     shutil.rmtree(scratch)
 
 
-def _finish_root(root: Path) -> None:
+def _blank(root: Path) -> None:
     """Turn what mmdebstrap left into a blank host's disk: no keys, no package lists, no proxies."""
     for pattern in ("etc/ssh/ssh_host_*", "etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap"):
         for path in root.glob(pattern):
@@ -256,6 +271,13 @@ def _finish_root(root: Path) -> None:
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
     for folder in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
         (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, text in APT_FILES.items():
+        (root / name).write_text(text)
+
+
+def _finish_root(build: Path) -> None:
+    """What a container needs beside: who it is, and units that it can do without."""
+    root = build / "root"
     for name, text in FILES.items():
         path = root / name
         path.unlink(missing_ok=True)  # may be a link to somewhere
@@ -265,6 +287,9 @@ def _finish_root(root: Path) -> None:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
+
+
+CONTAINERS = Recipe(Path(__file__), BASE_PACKAGES, _finish_root, hooks=(_ADMIN_HOOK, _LOCALE_HOOK))
 
 
 def _index(packages: Path) -> None:

@@ -78,6 +78,8 @@ class Host:
     # Configures its interfaces itself, by netplan and systemd-networkd. What the others have, the lab gives them.
     networkd: bool = False
     ipv6: bool = False  # has a global IPv6 address on each interface, too
+    # A virtual machine with a kernel of its own, where other real hosts are containers.
+    machine: bool = False
 
     @property
     def real(self) -> bool:
@@ -159,13 +161,14 @@ class Zone:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything in a lab with so many zones, whose office router is configured by systemd-networkd or by the lab, and
-    whose office router and NATs have IPv6 as well.
+    """Everything in a lab with so many zones, whose office router is configured by systemd-networkd or by the lab,
+    whose office router and NATs have IPv6 as well, and are containers or virtual machines.
     """
 
     zone_count: int
     office_networkd: bool = False
     ipv6: bool = False
+    machines: bool = False
 
     @cached_property
     def zones(self) -> tuple[Zone, ...]:
@@ -178,7 +181,10 @@ class Layout:
         everyone += [zone.nat() for zone in self.zones]
         everyone += [zone.app() for zone in self.zones]
         everyone += [_web(), Host("lan", "switch"), Host("internet", "router"), Host("vpc", "router")]
-        return {host.name: replace(host, ipv6=self.ipv6 and host.real) for host in everyone}
+        return {
+            host.name: replace(host, ipv6=self.ipv6 and host.real, machine=self.machines and host.real)
+            for host in everyone
+        }
 
     @property
     def real_hosts(self) -> tuple[Host, ...]:

@@ -71,15 +71,22 @@ def build_fabrics(state: Lab) -> None:
 
 
 def plug_in(hosts: Iterable[Host]) -> None:
-    """Give each host a fresh network namespace with its cables, and with addresses and routes if the lab's to give."""
+    """Give each host a fresh network namespace with its cables, and with addresses and routes if the lab's to give.
+
+    Of a virtual machine the namespace is empty, and its cables are taps for QEMU.
+    """
     hosts = list(hosts)
     namespaces.create(host.name for host in hosts)
     ports: dict[str, list[str]] = {}
     for host in hosts:
-        namespaces.set_sysctls(host.name, _HOST_SYSCTLS)
-        namespaces.ip_batch(host.name, _host_links(host))
+        if not host.machine:
+            namespaces.set_sysctls(host.name, _HOST_SYSCTLS)
+            namespaces.ip_batch(host.name, _host_links(host))
         for cable in host.cables:
-            ports.setdefault(cable.fabric, []).append(f"link set {cable.port} master {cable.bridge} up")
+            lines = ports.setdefault(cable.fabric, [])
+            if host.machine:
+                lines.append(f"tuntap add mode tap name {cable.port}")
+            lines.append(f"link set {cable.port} master {cable.bridge} up")
     for fabric, lines in ports.items():
         namespaces.ip_batch(fabric, lines)
 

@@ -67,6 +67,24 @@ class Disk:
     def console(self) -> Path:
         return self.folder / "console.log"
 
+    # Of a virtual machine: its block device, over the base image; what cloud-init reads; its ssh host key; its agent.
+
+    @property
+    def device(self) -> Path:
+        return self.folder / "disk.qcow2"
+
+    @property
+    def seed(self) -> Path:
+        return self.folder / "seed"
+
+    @property
+    def host_key(self) -> Path:
+        return self.folder / "ssh_host_ed25519_key"
+
+    @property
+    def agent(self) -> Path:
+        return self.folder / "agent.socket"
+
 
 def disk(host_name: str) -> Disk:
     return Disk(STATE / "hosts" / host_name)
@@ -81,13 +99,20 @@ class Lab:
     office: str = "static"  # what configures the router's interfaces: `static`, the lab, or `networkd`
     ipv6: bool = False
     ready: bool = False
+    # QEMU's -accel, where the real hosts are virtual machines.
+    accelerator: str | None = None
     isolated: list[str] = field(default_factory=list)
     partitions: list[list[str]] = field(default_factory=list)
     aws: dict[str, str] = field(default_factory=dict)  # settings of the VPC that are not as they should be
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.zones, office_networkd=self.office == "networkd", ipv6=self.ipv6)
+        return Layout(
+            self.zones,
+            office_networkd=self.office == "networkd",
+            ipv6=self.ipv6,
+            machines=self.accelerator is not None,
+        )
 
     @property
     def vpc(self) -> Vpc:

@@ -27,6 +27,13 @@ TOOLS = {
     "ping": "iputils-ping",
 }
 
+# The same, where hosts are virtual machines.
+MACHINE_TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mke2fs": "e2fsprogs",
+}
+
 
 class LabError(Exception):
     """Something that the user must know; its text is the whole message."""
@@ -42,11 +49,11 @@ def run(command: Sequence[str | Path], *, stdin: str | None = None, env: Mapping
     return done.stdout
 
 
-def require_tools() -> None:
+def require_tools(tools: Mapping[str, str]) -> None:
     """Raise LabError that names every missing tool and the command that installs them."""
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        packages = " ".join(sorted({TOOLS[tool] for tool in missing}))
+        packages = " ".join(sorted({tools[tool] for tool in missing}))
         raise LabError(f"this machine lacks {', '.join(missing)}. Install with:\n  apt-get install {packages}")
     if not Path("/dev/net/tun").exists():
         raise LabError("this machine has no /dev/net/tun, which OpenVPN needs. Try:\n  modprobe tun")
