@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages bench test-sweep planned requirements clean ready packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-machines planned requirements clean ready packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,7 +24,7 @@ check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/python -m pytest tests --ignore=tests/scenarios
+	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines
 
 # What a lab leaves on the machine is seen only while no other is up; the rest mostly waits, and does so in two labs.
 ALONE := tests/scenarios/test_lab.py
@@ -35,6 +35,10 @@ test: ready check ## all that there is: check, then the scenarios in the lab; ro
 
 test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py -k 'sweep or kills or uneven'
+
+test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
+test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone); root
+	QUICK=$(QUICK) $(RUN)/python -m pytest tests/machines
 
 demo: ready ## an office, a VPC and its tunnels on this machine; root
 	$(RUN)/python demo.py
