@@ -43,7 +43,7 @@ def hold(host: Host, lock: str) -> str:
             )
             said = _answer(host, channel)
     except (OSError, EOFError, SSHException) as error:
-        return f"cannot tell whether another deploy is under way: {error or 'no answer'}"
+        return f"cannot tell whether another deploy is under way: {str(error) or f'no answer within {ANSWER} s'}"
     if said == "held":
         if not _held:
             gevent.spawn(_beat)
