@@ -88,4 +88,5 @@ def test_settings_of_the_running_kernel_are_those_of_the_file() -> None:
         "net/ipv4/conf/all/rp_filter": "2",
         "net/ipv4/conf/*/send_redirects": "0",
         "net/ipv4/icmp_ratemask": "4120",
+        "net/ipv4/ip_nonlocal_bind": "1",
     }
