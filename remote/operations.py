@@ -322,9 +322,8 @@ def loaded(
     # What an earlier run has tried, and died before it was kept, will be undone: it is no state to go by.
     stale = drift or not record.startswith(expected) or trial.pending in now.files
     unit = now.units.get(service.unit, UnitState())
+    script.steps += _enable([service, keeper], now.units)
     script.steps += _start(service, unit, stale=stale)
-    if not unit.enabled:
-        script.steps.append("systemctl daemon-reload")  # it is wanted by units that systemd has read already
     stale_keeper = now.records.get(keeper.record) != sums(keeper.inputs)
     script.steps += _start(keeper, now.units.get(keeper.unit, UnitState()), stale=stale_keeper)
     if not script.steps:
@@ -372,6 +371,7 @@ def daemons(
             removed.append(f"{{ systemctl disable --quiet --now {quote(unit)}; rm -rf {leftovers}; }}")
     script = changes(wanted, owned, now.files)
     script.steps = removed + script.steps
+    script.steps += _enable(services, now.units)
     for service in services:
         stale = now.records.get(service.record) != sums(service.inputs)
         script.steps += _start(service, now.units.get(service.unit, UnitState()), stale=stale)
@@ -414,6 +414,7 @@ def services(
             f"{{ systemctl disable --quiet --now {quote(unit)}; rm -f {own_files}; }} && rm -rf {quote(folder)}"
             " && systemctl daemon-reload"
         )
+    script.steps += _enable(wanted, now.units)
     for service in wanted:
         script.steps += _start(service, now.units.get(service.unit, UnitState()), stale=False)
     if not script.steps:
@@ -468,23 +469,29 @@ def _restart(service: Service, *, reread: bool = True) -> str:
     )
 
 
+def _enable(services: Sequence[Service], units: Mapping[str, UnitState]) -> list[str]:
+    """The shell command that enables those of `services` that are not, all at once: systemd then reads all units again,
+    which takes 0.2 s. Without that, systemd 257 calls each unit of the host outdated.
+    """
+    names = [service.unit for service in services if not units.get(service.unit, UnitState()).enabled]
+    for name in names:
+        announce(f"Will enable {name}")
+    return [f"systemctl enable --quiet {' '.join(map(quote, names))}"] if names else []
+
+
 def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:
-    """The shell commands that leave `service` enabled and running from what is on disk; none if it is so already."""
+    """The shell commands that leave `service`, enabled, running from what is on disk; none if it is so already."""
     steps = []
-    name = quote(service.unit)
-    if not unit.enabled:
-        announce(f"Will enable {service.unit}")
-        steps.append(f"systemctl enable --quiet --no-reload {name}")
     unread = unit.outdated or (service.drop_in is not None and service.drop_in not in unit.drop_ins)
     if unread:
         announce(f"Will have systemd read {service.unit} again")
     if not unit.active or stale:
         again = "reload" if service.reload else "restart"
         announce(f"Will {again if unit.active else 'start'} {service.unit}")
-        # To read all units again costs 0.2 s, and of one that was neither enabled nor running systemd has no old copy.
-        steps.append(_restart(service, reread=unit.enabled or unit.active or unit.outdated))
-    elif steps or unread:
-        steps.append("systemctl daemon-reload")  # or it goes on saying that the unit is not enabled
+        # One that was not enabled has been read since.
+        steps.append(_restart(service, reread=unit.enabled))
+    elif unread:
+        steps.append("systemctl daemon-reload")
     return steps
 
 
