@@ -18,7 +18,7 @@ from pyinfra.api import State as PyinfraState
 from pyinfra.api.arguments_typed import PyinfraOperation
 
 from diagnosis.findings import Findings
-from remote import exclusive
+from remote import apt, exclusive
 from remote.facts import (
     FileState,
     FirstLook,
@@ -126,7 +126,7 @@ def packages(
     `to_idle` lists those while an installation is under way, for the run that finds it cut short.
 
     `minimum` gives, by package, the lowest version that will do and who has it; a host whose release offers only less
-    is refused before anything is installed. Waits for another apt to finish, five minutes at most.
+    is refused before anything is installed. Waits for cloud-init and another apt to finish, five minutes at most.
     """
     now = _FIRST_LOOKS.pop(host.name, None) or ask(InstalledPackages(present, to_idle))
     old = [
@@ -145,9 +145,7 @@ def packages(
     if missing:
         if units:
             script = written([Directory(str(PurePosixPath(to_idle).parent)), File(to_idle, _lines(units))])
-        script.steps.append(_APT_UPDATE)
-        script.steps += (_apt_offers(name, version, releases) for name, (version, releases) in minimum.items())
-        script.steps.append(_apt_install(missing))
+        script.steps.append(apt.install(missing, minimum))
     if units:
         # Without the variable, systemctl has the unit's SysV script, which nobody uses, disabled as well: for 0.3 s.
         disable = "SYSTEMCTL_SKIP_SYSV=1 systemctl disable --quiet --now"
@@ -157,39 +155,6 @@ def packages(
 
 def _lines(words: Sequence[str]) -> str:
     return "".join(f"{word}\n" for word in words)
-
-
-def _apt_install(missing: Sequence[str]) -> str:
-    """A shell command that installs packages, once more if an earlier apt was cut short in the middle of one."""
-    names = " ".join(map(quote, missing))
-    return (
-        "( export DEBIAN_FRONTEND=noninteractive; apt() { apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
-        f" install --yes --no-install-recommends {names} >/dev/null; }};"
-        ' apt || { [ -n "$(dpkg --audit)" ] && dpkg --configure -a >/dev/null && apt; }'
-        f" || {{ echo 'apt could not install {names}: is its mirror reachable from this host?' >&2; false; }} )"
-    )
-
-
-# apt-get waits for dpkg's lock by itself, and not for the lists' lock, which a fresh instance's cloud-init may hold.
-# A mirror that is down is a warning here: the packages may be had from another, and if not, the next step says so.
-_APT_UPDATE = """(
-    for attempt in $(seq 60); do
-        answer=$(apt-get -qq update 2>&1) && { [ -z "$answer" ] || echo "$answer" >&2; exit 0; }
-        case $answer in *'Could not get lock'*) sleep 5 ;; *) echo "$answer" >&2; exit 1 ;; esac
-    done
-    echo "another apt has held its lock for five minutes: $answer" >&2; exit 1
-)"""
-
-
-def _apt_offers(name: str, version: str, releases: str) -> str:
-    """A shell command that fails where apt would install a version of `name` older than `version`."""
-    too_old = f"this host offers {name} $offer; {version} or later is needed, which {releases} has"
-    return (
-        f"( offer=$(apt-cache policy {quote(name)} | sed -n 's/^  Candidate: //p');"
-        ' case $offer in "" | "(none)")'
-        f" echo 'apt knows no package {name}: is its mirror reachable from this host?' >&2; exit 1 ;; esac;"
-        f' dpkg --compare-versions "$offer" ge {version} || {{ echo "{too_old}" >&2; exit 1; }} )'
-    )
 
 
 def older(have: str, want: str) -> bool:

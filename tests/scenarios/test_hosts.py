@@ -1,0 +1,86 @@
+"""What a deploy may assume of a host, and what it must not (docs/hosts.md): hosts that print, complain and lack things.
+
+/run is mounted noexec on every host of the lab.
+"""
+
+from contextlib import ExitStack
+
+from tests.scenarios.flows import changed
+from tests.scenarios.harness import Host, World, spaceless
+
+OFFICE = Host("office")
+A, B, C = (Host(f"nat-us-east-1{letter}") for letter in "abc")
+
+CHATTY = """for home in /root /home/admin; do
+    touch $home/.bashrc && cp -a $home/.bashrc $home/.bashrc.kept
+    printf 'echo Welcome\\nprintf no-newline\\necho what >&2\\numask 077\\n' > $home/.bashrc
+    cat $home/.bashrc.kept >> $home/.bashrc
+done"""
+QUIET = "for home in /root /home/admin; do mv $home/.bashrc.kept $home/.bashrc; done"
+GERMAN = "cp -a /etc/default/locale /root/locale 2>/dev/null; echo LANG=de_DE.UTF-8 > /etc/default/locale"
+NOT_GERMAN = "rm /etc/default/locale; [ ! -e /root/locale ] || mv /root/locale /etc/default/locale"
+NAMELESS = "hostname > /root/hostname && hostname nameless"
+NAMED = 'hostname "$(cat /root/hostname)"'
+WITHOUT_CONNTRACK = "apt-get -qq remove --yes conntrack >/dev/null 2>&1; apt-get clean"
+# A source of another vendor, which is not there any more.
+GONE = r"sed 's#\(http://[^ /]*\)[^ ]*#\1/gone#' /etc/apt/sources.list > /etc/apt/sources.list.d/other.list"
+FULL_CACHE = "mount -t tmpfs -o size=16k tmpfs /var/cache/apt/archives && mkdir /var/cache/apt/archives/partial"
+
+
+def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -> None:
+    A.succeeds(WITHOUT_CONNTRACK)
+    with ExitStack() as stack:
+        for host in (OFFICE, A):
+            stack.enter_context(changed(host, CHATTY, QUIET))
+            stack.enter_context(changed(host, GERMAN, NOT_GERMAN))
+        stack.enter_context(changed(A, NAMELESS, NAMED))
+        stack.enter_context(changed(B, NAMELESS, NAMED))
+        stack.enter_context(changed(A, GONE, "rm /etc/apt/sources.list.d/other.list"))
+        deployed = world.deploy()
+        assert deployed.changed == {A.name: ["Packages are installed"]}
+        said = spaceless(deployed)
+        for host, user in ((OFFICE, "root"), (A, "admin")):
+            assert said.count(f"[{host.name}] 'Welcome' precedes each answer") == 1
+            assert f"a start-up file of {user}'s login shell prints it" in said
+        assert f"[{B.name}] 'sudo: unable to resolve host nameless" in said
+        A.succeeds("conntrack --version")
+        drift = world.run("python", "drift.py")
+        assert drift.status == 0, drift.output
+        # What a drain writes for BIRD can be read by BIRD.
+        drained = world.run("pyinfra", "-y", "inventory.py", "drain.py", "--data", "zone=us-east-1a")
+        assert drained.status == 0, drained.output
+        OFFICE.succeeds("[ $(stat -c %a /run/vpc-openvpn/paths.conf) = 644 ] && systemctl restart vpc-openvpn-bird")
+        OFFICE.succeeds("/usr/local/lib/vpc-openvpn/detour give-back us-east-1a")
+
+
+def test_what_keeps_packages_from_being_installed_is_told_apart(world: World) -> None:
+    broken = f"{GONE}; mv /etc/apt/sources.list /root/; apt-mark hold openvpn; {FULL_CACHE}"
+    mended = "rm /etc/apt/sources.list.d/other.list; mv /root/sources.list /etc/apt/; apt-mark unhold openvpn"
+    A.succeeds(WITHOUT_CONNTRACK)
+    B.succeeds(WITHOUT_CONNTRACK)
+    with (
+        changed(A, "apt-mark hold conntrack", "apt-mark unhold conntrack"),
+        changed(B, FULL_CACHE, "umount /var/cache/apt/archives"),
+        # All of it does not matter where nothing is to be installed.
+        changed(C, broken, f"umount /var/cache/apt/archives; {mended}"),
+    ):
+        failed = world.deploy_fails("--limit", "nat")
+        said = spaceless(failed)
+        assert f"[{A.name}] apt holds back conntrack, which must be installed. Type: apt-mark unhold conntrack" in said
+        assert f"[{B.name}] a disk of this host is full:" in said
+        assert f"[{C.name}] Error" not in said and C.name not in failed.changed
+    world.deploy("--limit", "nat")
+
+
+def test_a_server_that_allows_one_session_is_named(world: World) -> None:
+    conf = "/etc/ssh/sshd_config.d/one.conf"
+    with changed(
+        OFFICE,
+        f"mkdir -p /etc/ssh/sshd_config.d && echo 'MaxSessions 1' > {conf} && systemctl reload ssh",
+        f"rm {conf} && systemctl reload ssh",
+    ):
+        failed = spaceless(world.deploy_fails("--limit", "office"))
+        assert "sshd refuses a second session on this connection" in failed and "MaxSessions 10" in failed
+        OFFICE.succeeds("sysctl -qw net.ipv4.ip_forward=0")
+        assert world.run("python", "drift.py", "--limit", "office").status in (1, 2)
+    world.deploy("--limit", "office")
