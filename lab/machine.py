@@ -14,6 +14,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -29,6 +30,7 @@ from lab.system import LabError, run
 BOOT_SECONDS = 300  # emulated, a boot takes one minute, and three where hosts and other work share two cores
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 10  # the kernel alone takes one second where KVM works, three emulated
+PAUSE = 1  # seconds until a host is asked again: each question costs an emulated one half a second of its boot
 MEMORY = "512M"
 KVM, EMULATION = "kvm", "tcg,thread=multi"
 _CPUS = {KVM: "host", EMULATION: "qemu64"}  # what a CPU can do beyond that is emulated more slowly
@@ -191,14 +193,17 @@ def serves(host: Host) -> bool:
 
 def is_set_up(host: Host) -> bool:
     """cloud-init has done its work, which goes on for a while after the ssh server has started."""
-    return _succeeds(host, "/bin/sh", "-c", "cloud-init status | grep -q done")
+    return _succeeds(host, "/usr/bin/test", "-e", "/run/cloud-init/result.json")
 
 
 def _succeeds(host: Host, *command: str) -> bool:
     try:
-        return agent.run(state.disk(host.name).agent, list(command)).status == 0
+        done = agent.run(state.disk(host.name).agent, list(command)).status == 0
     except LabError:
-        return False
+        done = False
+    if not done:
+        time.sleep(PAUSE)
+    return done
 
 
 if __name__ == "__main__":
