@@ -27,6 +27,7 @@ deadline=$(( $(date +%s) + 300 ))
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 left() { echo $(( deadline - $(date +%s) )); }
+sources() { apt-get --print-uris update 2>/dev/null; }
 offer() { apt-cache policy "$1" | sed -n 's/^  Candidate: //p' | grep -vxF '(none)'; }
 not_offered() { for each in $packages; do offer "$each" >/dev/null || printf ' %s' "$each"; done; }
 errors() { echo "$said" | grep -E '^(E|W|Err|dpkg):? ?' | sed 's/^/    /' | head -n 8; }
@@ -59,7 +60,7 @@ install() {
 
 if command -v cloud-init >/dev/null; then timeout "$(left)" cloud-init status --wait >/dev/null 2>&1; fi
 update
-while [ -z "$(apt-get indextargets 2>/dev/null)" ] && [ "$(left)" -gt 0 ]; do
+while [ -z "$(sources)" ] && [ "$(left)" -gt 0 ]; do
     sleep 2
     update
 done
@@ -69,7 +70,7 @@ held=$(apt-mark showhold $packages)
 missing=$(not_offered)
 if [ -n "$missing" ]; then
     full_disk
-    [ -n "$(apt-get indextargets 2>/dev/null)" ] ||
+    [ -n "$(sources)" ] ||
         fail "apt has no source: write the release's own into /etc/apt/sources.list, and type: apt-get update"
     [ -z "$said" ] ||
         fail "no source of apt that answers offers$missing; of these there is no answer:" "$(errors)" \

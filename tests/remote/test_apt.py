@@ -47,8 +47,8 @@ def apt_says(tmp_path: Path) -> Apt:
         note = f'echo "$(basename "$0") $*" >> {log}'
         programs = {
             "apt-get": f"""case "$*" in
+                *print-uris*) {sources} ;;
                 *update) {note}; {update or "true"} ;;
-                indextargets) {sources} ;;
                 *fix-broken*) {note} ;;
                 *install*) {note}; {install or "true"} ;;
             esac""",
