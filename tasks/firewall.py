@@ -9,7 +9,17 @@ from remote.operations import Service
 from remote.trial import Trial
 from tasks import neighbours, paths
 from templates import render
-from topology.plan import MARK_MASK, ROUTER_RULE, ROUTER_TABLE, ZONES_RULE, ZONES_TABLE, HostPlan, OfficePlan
+from topology.plan import (
+    LANS_RULE,
+    MARK_MASK,
+    NO_LAN_RULE,
+    ROUTER_RULE,
+    ROUTER_TABLE,
+    ZONES_RULE,
+    ZONES_TABLE,
+    HostPlan,
+    OfficePlan,
+)
 
 # Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
@@ -35,6 +45,8 @@ def files(plan: HostPlan) -> tuple[File, ...]:
                 zones_rule=ZONES_RULE,
                 router_table=ROUTER_TABLE,
                 router_rule=ROUTER_RULE,
+                lans_rule=LANS_RULE,
+                no_lan_rule=NO_LAN_RULE,
                 route_protocol=ROUTE_PROTOCOL,
             ),
         ),

@@ -22,6 +22,7 @@ BEATS = 5  # of BFD's packets that must all be lost
 # number is added. Linux itself uses none from 8000 to 9999.
 OWN_RULES, HOLD_RULES, WAIT_RULES, PIN_RULES, ZONES_RULE = 8000, 8300, 8600, 8900, 9200
 ROUTER_RULE, ROUTER_TABLE = 9199, 9800  # for what the office router itself sends
+LANS_RULE, NO_LAN_RULE = 32764, 32765  # the last ones before the main table's, behind those of the router's owner
 ZONES_TABLE, HOLD_TABLES, WAIT_TABLES, OWN_TABLES = 8600, 8900, 9200, 9500
 MARK_MASK = "0xff000000"
 OFFICE = "office"  # the office router's name in the inventory, and in its certificate
