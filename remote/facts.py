@@ -75,14 +75,14 @@ class FileState:
 class UnitState:
     """A systemd unit: enabled at boot, and running (or, for a oneshot, done).
 
-    `drop_ins` are those that systemd has read; `outdated` is true when it knows that files have changed since. It does
-    not know that of a drop-in whose directory is new.
+    `files`, the unit's own and its drop-ins, are those that systemd has read; `outdated` is true when it knows that
+    they have changed since. It does not know of a drop-in whose directory is new, nor of a file that replaces Debian's.
     """
 
     enabled: bool = False
     active: bool = False
     outdated: bool = False
-    drop_ins: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _script(
         yield f"{_title('sysctls')}; (cd /proc/sys && grep -sH . -- {' '.join(sysctls)})"
     if units:
         names = " ".join(quote(unit) for unit in units)
-        properties = "Id,UnitFileState,ActiveState,NeedDaemonReload,DropInPaths"
+        properties = "Id,UnitFileState,ActiveState,NeedDaemonReload,FragmentPath,DropInPaths"
         yield f"{_title('units')}; systemctl show -p {properties} -- {names} 2>/dev/null"
     for path in records:
         yield f"[ ! -e {quote(path)} ] || {{ {_title(f'record {path}')}; cat {quote(path)}; }}"
@@ -196,7 +196,7 @@ def _parse_units(lines: Iterable[str]) -> Iterator[tuple[str, UnitState]]:
                     enabled=values.get("UnitFileState") == "enabled",
                     active=values.get("ActiveState") == "active",
                     outdated=values.get("NeedDaemonReload") == "yes",
-                    drop_ins=tuple(values.get("DropInPaths", "").split()),
+                    files=tuple(f"{values.get('FragmentPath', '')} {values.get('DropInPaths', '')}".split()),
                 ),
             )
 

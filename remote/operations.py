@@ -5,8 +5,9 @@ the rest of its work by looking.
 """
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import PurePosixPath
 from shlex import quote
@@ -48,7 +49,7 @@ class Service:
     unit: str
     inputs: tuple[File, ...]
     record: str
-    drop_in: str | None = None  # beside the unit's own file; systemd must have read it as it is on disk
+    files: tuple[str, ...] = ()  # of the unit's own and its drop-ins, those that systemd must have read
     reload: bool = False  # it can take up new inputs without a restart
 
 
@@ -175,10 +176,18 @@ def files(wanted: Sequence[File | Directory], owned: Sequence[str] = ()) -> Comm
 
 
 @effect
-def sysctls(file: File, values: Mapping[str, str]) -> Commands:
-    """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any)."""
-    now = ask(HostState(files=[file.path], sysctls=list(values)))
-    script = changes([file], [], now.files)
+def sysctls(file: File, values: Mapping[str, str], owned: Sequence[str]) -> Commands:
+    """Kernel settings: `file` for the next boot, and `values` now (by path below /proc/sys; `*` stands for any).
+
+    Files at paths that match the shell patterns `owned` go. A setting in another file that contradicts ours is named.
+    """
+    others = other_settings(values)
+    now = ask(HostState(files=[file.path, *owned], sysctls=list(values), show=[others]))
+    script = changes([file], owned, now.files)
+    if not state.is_executing or not state.should_check_for_changes():
+        for notice in contradictions(now.shown.get(others, ""), values, {file.path, *owned}):
+            text = f"{notice}, and {file.path}, which the kernel's settings are made from last, says otherwise"
+            host.log_styled(text, fg="yellow", log_func=logger.warning)
     drifted = [
         f"{path} = {have}, not {want}"
         for pattern, want in values.items()
@@ -192,6 +201,29 @@ def sysctls(file: File, values: Mapping[str, str]) -> Commands:
     else:
         host.noop("kernel settings are as they should be")
     yield from script.commands
+
+
+def other_settings(values: Mapping[str, str]) -> str:
+    """A command that prints, as `FILE:LINE:TEXT`, the lines that may make one of the settings `values`."""
+    names = "|".join(sorted({PurePosixPath(path).name for path in values}))
+    folders = " ".join(f"{folder}/sysctl.d/*.conf" for folder in ("/etc", "/run", "/usr/local/lib", "/usr/lib"))
+    return f"grep -sHnE '^[^#;=]*({names}) *=' {folders} /etc/sysctl.conf"
+
+
+def contradictions(lines: str, values: Mapping[str, str], ours: Container[str]) -> list[str]:
+    """Which of `lines`, as `other_settings` finds them, give a setting of `values` another value, outside of `ours`."""
+    found = []
+    for line in lines.splitlines():
+        path, number, text = line.split(":", 2)
+        key, _, value = (part.strip() for part in text.partition("="))
+        name = key.removeprefix("-").replace(".", "/")
+        concerned = any(
+            want != value and (fnmatchcase(name, pattern) or fnmatchcase(pattern, name))
+            for pattern, want in values.items()
+        )
+        if concerned and path not in ours:
+            found.append(f"{path}, line {number}, has {key} = {value}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +401,11 @@ def services(
         if now.units.get(service.unit, UnitState()).active and now.records.get(service.record) != sums(service.inputs)
     }
     script = Script()
-    for mark in sorted(now.files.keys() - set(wanted_marks)):
+    stale = sorted(now.files.keys() - set(wanted_marks))
+    if stale and wanted and not now.files.keys() & set(wanted_marks) and not state.is_executing:
+        text = "Each tunnel is replaced by another: no zone is reached for about 5 s"
+        host.log_styled(text, fg="yellow", log_func=logger.warning)
+    for mark in stale:
         folder = mark.rpartition("/")[0]
         unit = folder.rpartition("/")[2].removesuffix(".d")
         instance = unit.partition("@")[2].removesuffix(".service")
@@ -447,7 +483,7 @@ def _enable(services: Sequence[Service], units: Mapping[str, UnitState]) -> list
 def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:
     """The shell commands that leave `service`, enabled, running from what is on disk; none if it is so already."""
     steps = []
-    unread = unit.outdated or (service.drop_in is not None and service.drop_in not in unit.drop_ins)
+    unread = unit.outdated or not set(service.files) <= set(unit.files)
     if unread:
         announce(f"Will have systemd read {service.unit} again")
     if not unit.active or stale:

@@ -9,7 +9,7 @@ from topology.plan import HostPlan
 
 def file(plan: HostPlan) -> File:
     """The settings for the next boot."""
-    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/60-vpc-openvpn.conf.j2", plan=plan))
+    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/zz-vpc-openvpn.conf.j2", plan=plan))
 
 
 def settings(text: str) -> dict[str, str]:
@@ -21,4 +21,9 @@ def settings(text: str) -> dict[str, str]:
 def enable(plan: HostPlan) -> None:
     """Make the settings, and set right what has drifted."""
     wanted = file(plan)
-    operations.sysctls(name="Forwarding is on", file=wanted, values=settings(wanted.text))
+    operations.sysctls(
+        name="Forwarding is on",
+        file=wanted,
+        values=settings(wanted.text),
+        owned=[paths.EARLIER_SYSCTLS],
+    )

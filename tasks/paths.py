@@ -47,7 +47,9 @@ NETWORK_MANAGER = "/etc/NetworkManager/conf.d/vpc-openvpn.conf"
 NEEDRESTART = "/etc/needrestart/conf.d/vpc-openvpn.conf"
 UNREAD = f"{RUN}/unread"  # a file for each of those that was written and that its service has not read yet
 
-SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"
+# The last file that has a setting counts, at boot and for `sysctl --system`; hardening guides name theirs 99-.
+SYSCTLS = "/etc/sysctl.d/zz-vpc-openvpn.conf"
+EARLIER_SYSCTLS = "/etc/sysctl.d/60-vpc-openvpn.conf"  # its name before
 
 
 def tls_crypt(zone: str) -> str:

@@ -25,7 +25,7 @@ class End:
 
     unit: str
     configuration: tuple[File, ...]
-    drop_in: File
+    unit_files: tuple[File, File]  # its own file, and the drop-in that marks it as ours
     service: Service
 
 
@@ -99,6 +99,11 @@ def _end(
     keys = {paths.CERTIFICATE, paths.PRIVATE_KEY, *(paths.tls_crypt(tunnel.zone) for tunnel in tunnels)}
     read = (*configuration, *(file for file in identity.files(plan, store) if file.path in keys))
     record = paths.record(unit)
+    server = isinstance(plan, NatPlan)
+    file = File(
+        f"{paths.UNITS}/{unit}",
+        render("any/etc/systemd/system/openvpn.service.j2", kind="server" if server else "client"),
+    )
     drop_in = File(
         f"{paths.UNITS}/{unit}.d/{DROP_IN}",
         render(
@@ -107,18 +112,19 @@ def _end(
             record=record,
             started=started,
             leave=leave,
-            server=isinstance(plan, NatPlan),
+            server=server,
             buffers=BUFFERS,
         ),
     )
-    return End(unit, configuration, drop_in, Service(unit, read, record, drop_in.path))
+    return End(unit, configuration, (file, drop_in), Service(unit, read, record, (file.path, drop_in.path)))
 
 
 def configure(plan: HostPlan, store: Store) -> None:
     """Write what the units will be started from. The drop-in, which marks the instance as ours, comes first."""
     wanted: list[File | Directory] = [Directory(paths.CLIENTS), Directory(paths.LIB)]
     for end in ends(plan, store):
-        wanted += [Directory(f"{paths.UNITS}/{end.unit}.d"), end.drop_in, *end.configuration]
+        file, mark = end.unit_files
+        wanted += [Directory(f"{paths.UNITS}/{end.unit}.d"), mark, file, *end.configuration]
     operations.files(name="Tunnels are configured", wanted=list(dict.fromkeys(wanted)), owned=[f"{paths.CLIENTS}/*"])
 
 
@@ -131,8 +137,8 @@ def run(plan: HostPlan, store: Store, zones: Sequence[str]) -> None:
         name="Tunnels are running",
         wanted=[end.service for end in all_ends],
         marks=f"{paths.UNITS}/openvpn-*@*.service.d/{DROP_IN}",
-        wanted_marks=[end.drop_in.path for end in all_ends],
-        instance_files=["/etc/openvpn/client/{instance}.conf", paths.record("{unit}")],
+        wanted_marks=[end.unit_files[1].path for end in all_ends],
+        instance_files=["/etc/openvpn/client/{instance}.conf", f"{paths.UNITS}/{{unit}}", paths.record("{unit}")],
     )
     for zone in host.loop(zones):
         concerned = isinstance(plan, OfficePlan) or plan.zone == zone

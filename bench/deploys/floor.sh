@@ -32,7 +32,7 @@ apply() {
     systemctl daemon-reload
     systemctl enable --quiet $units
     systemctl restart vpc-openvpn-firewall.service # before anything is forwarded
-    /usr/lib/systemd/systemd-sysctl /etc/sysctl.d/60-vpc-openvpn.conf
+    /usr/lib/systemd/systemd-sysctl /etc/sysctl.d/zz-vpc-openvpn.conf
     systemctl restart $(grep -v firewall units)
     echo "$(uname -n): deployed"
 }

@@ -15,8 +15,9 @@ SSH_CONFIG, INVENTORY, KNOWN_HOSTS = "ssh_config", "inventory.yml", "known_hosts
 
 # All that is ours there: whole directories, and files among others'.
 _PATHS = (
-    "find etc/vpc-openvpn usr/local/lib/vpc-openvpn etc/sysctl.d/60-vpc-openvpn.conf"
-    " etc/openvpn/*/*.conf etc/systemd/system/vpc-openvpn-*.service etc/systemd/system/openvpn-*@*.service.d"
+    "find etc/vpc-openvpn usr/local/lib/vpc-openvpn etc/sysctl.d/zz-vpc-openvpn.conf"
+    " etc/openvpn/*/*.conf etc/systemd/system/vpc-openvpn-*.service etc/systemd/system/openvpn-*@*.service*"
+    " etc/systemd/networkd.conf.d/vpc-openvpn.conf etc/systemd/network/0-vpc-openvpn.network"
 )
 _UNITS = "ls /etc/systemd/system/multi-user.target.wants | grep -e '^vpc-openvpn-' -e @"
 

@@ -137,7 +137,7 @@ def test_each_file_and_unit_is_some_roles() -> None:
         entry("etc/vpc-openvpn", 0o755, tarfile.DIRTYPE),
         entry("etc/vpc-openvpn/identity/host.key", 0o600),
         entry("etc/vpc-openvpn/firewall.rules", 0o644),
-        entry("etc/sysctl.d/60-vpc-openvpn.conf", 0o644),
+        entry("etc/sysctl.d/zz-vpc-openvpn.conf", 0o644),
         entry("etc/openvpn/server/office.conf", 0o644),
         entry("etc/systemd/system/openvpn-server@office.service.d/vpc-openvpn.conf", 0o644),
         entry("etc/vpc-openvpn/bird.conf", 0o644),

@@ -48,7 +48,7 @@ def text(commands: Iterable[object]) -> str:
 )
 def test_kernel_settings_that_differ_are_made_again(finds: Finds, now: dict[str, str], changed: bool) -> None:
     finds(State(files=AS_WRITTEN, sysctls=now))
-    done = text(operations.sysctls._inner(file=SETTINGS, values=WANTED))
+    done = text(operations.sysctls._inner(file=SETTINGS, values=WANTED, owned=[]))
     assert done == (f"/usr/lib/systemd/systemd-sysctl {SETTINGS.path}" if changed else "")
 
 

@@ -53,6 +53,6 @@ def files(host: HostPlan) -> Iterator[File]:
     yield from firewall.files(host)
     yield forwarding.file(host)
     for end in tunnels.ends(host, store):
-        yield from (end.drop_in, *end.configuration)
+        yield from (*end.unit_files, *end.configuration)
     for _, own in routing.services(host):
         yield from own

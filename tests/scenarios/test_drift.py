@@ -135,10 +135,10 @@ ROUNDS = {
         ),
         Drift(
             C,
-            "sed -i 's/rp_filter = 2/rp_filter = 1/' /etc/sysctl.d/60-vpc-openvpn.conf",
+            "sed -i 's/rp_filter = 2/rp_filter = 1/' /etc/sysctl.d/zz-vpc-openvpn.conf",
             [FORWARDING],
             "+ net.ipv4.conf.all.rp_filter = 2",
-            "grep -q 'rp_filter = 2' /etc/sysctl.d/60-vpc-openvpn.conf",
+            "grep -q 'rp_filter = 2' /etc/sysctl.d/zz-vpc-openvpn.conf",
         ),
     ),
     "units": (

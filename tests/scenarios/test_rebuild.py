@@ -24,7 +24,7 @@ SEEN = r"ssh answers +[\d.]+ s\n +host key accepted +[\d.]+ s\n"
 BACK = "What a desk sends to us-east-1b crosses the zone's own tunnel."
 # What an old NAT has of ours, to be put on another machine.
 OURS = (
-    "etc/vpc-openvpn etc/openvpn/server etc/systemd/system usr/local/lib/vpc-openvpn etc/sysctl.d/60-vpc-openvpn.conf"
+    "etc/vpc-openvpn etc/openvpn/server etc/systemd/system usr/local/lib/vpc-openvpn etc/sysctl.d/zz-vpc-openvpn.conf"
 )
 
 # Runs a command at a terminal, and answers its question: `ANSWER COMMAND…`

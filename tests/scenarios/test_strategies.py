@@ -25,6 +25,7 @@ def active(office: Host) -> int:
 def test_one_word_switches_and_nothing_is_left(world: World, desk: Host, office: Host) -> None:
     with unchanged_after(office, *NATS):
         world.use(world.copy_of_site() | {"strategy": "single"})
+        assert "no zone is reached for about 5 s" in world.plan().output
         world.deploy()
         for address in ZONES:
             desk.reaches(address)
