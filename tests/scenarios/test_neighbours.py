@@ -4,80 +4,101 @@ desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 �
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.scenarios.flows import LANS_LINE, Flow, all_fall_silent, all_recover, changed, losing_nothing, strays
-from tests.scenarios.harness import KEEPER_DROP_IN, Host, World, idle_keeper
+from tests.scenarios.flows import (
+    LANS_LINE,
+    Flow,
+    all_fall_silent,
+    all_recover,
+    changed,
+    losing_at_most,
+    steady,
+    strays,
+)
+from tests.scenarios.harness import KEEPER_DROP_IN, Host, World, idle_keeper, lab, spaceless
 
 APP_A, APP_B = "10.0.21.10", "10.0.22.10"
 SITE = {"detour": "off"}  # a tunnel that is lost is a zone that is lost
+DESK = "192.168.50.10"
 WEB = "198.51.100.200"
-LOOK, HELD_WITHIN = 3, 10  # seconds between two looks of the keeper's, and until it has loaded again
+LOOK, HELD_WITHIN = 3, 20  # seconds between two looks of the keeper's, and until it has loaded again
 FIREWALL = "/usr/local/lib/vpc-openvpn/firewall"
+SET_UP_AGAIN = 5  # pings, ten a second: networkd takes the addresses away and gives them back, three times
+BOOTED_WITHIN = 40  # seconds; the lab's hosts boot in two, on a machine that is not busy
 LOADS = "journalctl -b -u vpc-openvpn-keeper -o cat | grep -c 'which are loaded again:' || true"
 HELD = f'[ "$({FIREWALL} show)" = "$(sed -n \'/^\\*/,$p\' /run/vpc-openvpn/vpc-openvpn-firewall.service.record)" ]'
 
-# networkd takes over the interfaces as they are; `zz-` has it take over every other interface, too, a tunnel's as well.
-NETWORKD = """
+# networkd takes over the interfaces that the lab has configured.
+TAKE_OVER = """
 set -e
 cd /etc/systemd/network
 ip -4 -o address show scope global | grep -v ' tun-' | while read -r _ link _ address _; do
     printf '[Match]\\nName=%s\\n[Network]\\nAddress=%s\\n' "$link" "$address" > "10-test-$link.network"
     ip -4 route show default dev "$link" | sed -n 's/.*via \\([^ ]*\\).*/Gateway=\\1/p' >> "10-test-$link.network"
 done
-printf '[Match]\\nName=*\\n[Network]\\nDHCP=yes\\n' > zz-test.network
-systemctl unmask --quiet systemd-networkd.service systemd-networkd.socket
 systemctl enable --quiet --now systemd-networkd
 """
-NO_NETWORKD = """
+GIVE_BACK = """
 systemctl disable --quiet --now systemd-networkd.socket systemd-networkd
-systemctl mask --quiet systemd-networkd.service systemd-networkd.socket
-rm -f /etc/systemd/network/*-test*.network
+rm -f /etc/systemd/network/10-test-*.network
 """
+# A file of the owner's for every interface that no other file is for.
+EVERY = (
+    "printf '[Match]\\nName=!lo\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/zz-test.network && networkctl reload"
+)
+NOT_EVERY = "rm /etc/systemd/network/zz-test.network && networkctl reload"
+SETTINGS = "/etc/systemd/networkd.conf.d/vpc-openvpn.conf"
 
 
-@contextmanager
-def networkd(host: Host) -> Iterator[None]:
-    """systemd-networkd manages every interface of the host's for as long as the block lasts."""
-    host.succeeds(NETWORKD)
-    try:
-        yield
-    finally:
-        host.succeeds(NO_NETWORKD)
+@pytest.fixture
+def office_with_networkd(office: Host) -> Iterator[Host]:
+    """The office's router, whose interfaces systemd-networkd manages."""
+    with changed(office, TAKE_OVER, GIVE_BACK):
+        yield office
+    office.power_cycle()  # with the settings that networkd makes for its interfaces
 
 
-@pytest.mark.parametrize("name", ["office", "nat-us-east-1a"])
-def test_networkd_removes_nothing(world: World, desk: Host, name: str) -> None:
-    host = Host(name)
-    tunnel = "tun-1" if name == "office" else "tun-office"
-    addresses = [APP_A, APP_B] if name == "office" else [APP_A]
-    settings = "/etc/systemd/networkd.conf.d/vpc-openvpn.conf"
-    with networkd(host):
-        # What keeps it off is the file: without it the way to the zones goes with the first change of an interface.
-        host.succeeds(f"rm {settings} && systemctl restart systemd-networkd && networkctl reconfigure {_own(host)}")
+def test_networkd_removes_nothing_of_the_office(world: World, desk: Host, office_with_networkd: Host) -> None:
+    stays_while_networkd_works(world, desk, office_with_networkd, "wan lan tun-1", [APP_A, APP_B])
+
+
+def test_netplan_and_networkd_remove_nothing_of_a_nat(world: World, desk: Host) -> None:
+    nat = Host("nat-us-east-1a")
+    stays_while_networkd_works(
+        world,
+        desk,
+        nat,
+        "eth0 tun-office",
+        [APP_A],
+        apply="netplan generate && networkctl reload && networkctl reconfigure eth0",
+    )
+
+
+def stays_while_networkd_works(
+    world: World, desk: Host, host: Host, interfaces: str, addresses: list[str], apply: str = "true"
+) -> None:
+    """No packet is lost while networkd sets up every interface again, nor after a reboot any zone."""
+    with changed(host, EVERY, NOT_EVERY):
+        # What keeps it off is the file: without it the routes go with the first interface that is set up.
+        host.succeeds(f"rm {SETTINGS} && systemctl restart systemd-networkd && networkctl reconfigure {interfaces}")
         host.eventually("! ip -4 route show table all proto 86 | grep .")
-        assert world.deploy("--limit", name).changed[name]
-        host.succeeds(f"networkctl --no-legend list {tunnel} | grep unmanaged")
-        with losing_nothing(desk, *addresses):
-            host.succeeds(f"networkctl reconfigure {_own(host)} {tunnel}")
+        assert world.deploy("--limit", host.name).changed[host.name]
+        with losing_at_most(SET_UP_AGAIN, desk, *addresses):
+            host.succeeds(f"networkctl reconfigure {interfaces}")
             host.succeeds("touch /etc/systemd/network/zz-test.network && networkctl reload")
-            host.succeeds("systemctl restart systemd-networkd && networkctl reconfigure " + _own(host))
-            host.succeeds("/lib/systemd/systemd-networkd-wait-online --any --timeout 10 || true")
-        assert world.plan("--limit", name).pending == {}
-        with Flow(desk, "ping", APP_A) as flow:
-            all_recover([flow])
+            host.succeeds(f"systemctl restart systemd-networkd && networkctl reconfigure {interfaces} && {apply}")
+        assert world.plan("--limit", host.name).pending == {}
+        with ExitStack() as stack:
+            flows = [stack.enter_context(Flow(desk, "ping", address)) for address in addresses]
+            all_recover(flows)
             host.succeeds("systemctl reboot")
-            all_fall_silent([flow])
-            all_recover([flow], 40)
-        host.eventually("systemctl is-active systemd-networkd && networkctl --no-legend list | grep ' configur'")
-        assert world.plan("--limit", name).pending == {}
-
-
-def _own(host: Host) -> str:
-    """The host's interfaces that networkd is there for."""
-    return " ".join(host.succeeds("ls /etc/systemd/network | sed -n 's/^10-test-\\(.*\\).network/\\1/p'").split())
+            all_fall_silent(flows)
+            all_recover(flows, BOOTED_WITHIN)
+        host.eventually("systemctl is-active systemd-networkd && networkctl --no-legend list | grep 'tun-.*unmanaged'")
+        assert world.plan("--limit", host.name).pending == {}
 
 
 # --- rules that another program removes ---------------------------------------------------------------------------
@@ -94,26 +115,16 @@ def kept(host: Host) -> Iterator[None]:
         host.succeeds("systemctl daemon-reload && systemctl restart vpc-openvpn-keeper")
 
 
-@contextmanager
-def installed(host: Host, package: str) -> Iterator[None]:
-    """The host has the package for as long as the block lasts."""
-    apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 --yes --no-install-recommends {} >/dev/null"
-    host.succeeds(f"apt-get -qq update && {apt.format('install ' + package)}")
-    try:
-        yield
-    finally:
-        host.succeeds(apt.format("purge --autoremove " + package))
+# What firewalld does at its start, at its end and at `firewall-cmd --reload`, as its sources have it.
+FIREWALLD = "for table in raw mangle nat filter; do iptables -t $table -F; iptables -t $table -X; done"
 
 
 def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host) -> None:
     nat, app = Host("nat-us-east-1a"), Host("app-us-east-1a")
-    with kept(nat), kept(office), installed(nat, "firewalld"):
-        nat.succeeds("firewall-cmd --set-default-zone trusted")
+    with kept(nat), kept(office):
         for host, flush in (
-            (nat, "firewall-cmd --reload"),
-            (nat, "systemctl start nftables && systemctl stop nftables"),  # the first stops firewalld
-            (nat, "systemctl start firewalld"),
-            (nat, "nft flush ruleset"),
+            (nat, FIREWALLD),
+            (nat, "systemctl start nftables && systemctl stop nftables"),
             (office, "iptables -F && ip rule flush proto 86 && ip route flush table all proto 86"),
         ):
             host.eventually(HELD, HELD_WITHIN)
@@ -142,37 +153,62 @@ def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host
         nat.succeeds(HELD)
 
 
-FAILS_ONCE = """
-mv /usr/sbin/iptables-nft-restore /usr/sbin/iptables-nft-restore.real
-cat > /usr/sbin/iptables-nft-restore <<'EOF'
-#!/bin/sh
+# --- a boot -------------------------------------------------------------------------------------------------------
+
+# The first load fails, a port that is unplugged holds up network-online.target, and a later file forbids to forward.
+HARD_BOOT = """
+set -e
+cd /usr/sbin && mv iptables-nft-restore iptables-nft-restore.real
+cat > iptables-nft-restore <<'EOF'
+#!/bin/bash
 [ -e /run/failed-once ] || { touch /run/failed-once; exit 4; }
 exec -a iptables-nft-restore /usr/sbin/iptables-nft-restore.real "$@"
 EOF
-sed -i s,/bin/sh,/bin/bash, /usr/sbin/iptables-nft-restore
-chmod 755 /usr/sbin/iptables-nft-restore
+chmod 755 iptables-nft-restore
+touch /run/failed-once
+cat > /etc/systemd/system/test-online.service <<'EOF'
+[Unit]
+Before=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep 120
+[Install]
+WantedBy=multi-user.target
+EOF
+systemctl enable --quiet test-online
+printf '# hardening\\nnet.ipv4.ip_forward = 0\\n' > /etc/sysctl.d/99-hardening.conf
 """
-FAILS_NO_MORE = "mv /usr/sbin/iptables-nft-restore.real /usr/sbin/iptables-nft-restore"
+EASY_BOOT = """
+mv /usr/sbin/iptables-nft-restore.real /usr/sbin/iptables-nft-restore
+systemctl disable --quiet --now test-online
+rm /etc/systemd/system/test-online.service /etc/sysctl.d/99-hardening.conf
+systemctl daemon-reload
+"""
 
 
 @pytest.mark.parametrize("name", ["office", "nat-us-east-1a"])
-def test_a_load_that_fails_at_boot_is_tried_again(world: World, desk: Host, name: str) -> None:
+def test_a_boot_that_goes_wrong_elsewhere_brings_packets_back(world: World, desk: Host, name: str) -> None:
     host, app = Host(name), Host("app-us-east-1a")
-    leaked = strays(LANS_LINE)
     with (
-        changed(host, FAILS_ONCE, FAILS_NO_MORE),
+        changed(host, HARD_BOOT, EASY_BOOT),
         Flow(desk, "ping", APP_A) as to_zone,
         Flow(app, "ping", WEB) as to_web,
     ):
+        planned = world.plan("--limit", name)
+        assert planned.pending == {}
+        assert "/etc/sysctl.d/99-hardening.conf, line 2, has net.ipv4.ip_forward = 0" in spaceless(planned)
         all_recover([to_zone, to_web])
-        host.succeeds("rm -f /run/failed-once")
-        host.power_cycle()
-        all_recover([to_zone, to_web], 40)
-        host.succeeds("test -e /run/failed-once")
+        leaked = strays(LANS_LINE)
+        assert lab("kill", name).status == 0
+        assert lab("start", name).status == 0
+        all_recover([to_zone, to_web], BOOTED_WITHIN)
+        host.succeeds("test -e /run/failed-once && systemctl is-active test-online | grep -x activating")
         assert host.succeeds("systemctl show --value -p NRestarts vpc-openvpn-firewall").strip() == "1"
-    assert strays(LANS_LINE) == leaked
+        assert strays(LANS_LINE) == leaked
     assert world.plan("--limit", name).pending == {}
 
+
+# --- rules of the owner's -----------------------------------------------------------------------------------------
 
 LEGACY = "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy"
 
@@ -189,3 +225,59 @@ def test_rules_in_the_other_backend_of_iptables_go(world: World, desk: Host) -> 
         desk.reaches(APP_A)
         assert "vpc-openvpn" not in nat.succeeds("iptables-legacy-save")
         assert "203.0.113.7" in nat.succeeds("iptables-legacy-save")
+
+
+DENY = "iptables -A INPUT -i lo -j ACCEPT && iptables -P INPUT DROP"
+ALLOW = "iptables -P INPUT ACCEPT && iptables -D INPUT -i lo -j ACCEPT"
+
+
+def test_a_nat_may_deny_what_nothing_permits(world: World, desk: Host) -> None:
+    nat = Host("nat-us-east-1a")
+    with changed(nat, DENY, ALLOW):
+        nat.succeeds("systemctl restart openvpn-server@office")
+        desk.eventually(f"ping -c 1 -W 1 {APP_A}")
+        assert world.plan().pending == {}  # the proof's packets cross
+
+
+WIPED = "iptables -t mangle -{} PREROUTING -i lan -j CONNMARK --set-mark 1"
+
+
+def test_a_mark_that_another_rule_wipes_out_is_set_again(world: World, desk: Host, office: Host) -> None:
+    app = Host("app-us-east-1a")
+    with changed(office, WIPED.format("A"), WIPED.format("D")), steady(desk, APP_A, app) as flows:
+        all_recover(flows)
+        office.eventually(f"conntrack -L -p udp -d {APP_A} --mark 0x1000000/0xff000000 2>/dev/null | grep {APP_A}")
+
+
+# --- a LAN that is away -------------------------------------------------------------------------------------------
+
+
+def test_what_a_zone_sends_to_a_lan_that_is_away_does_not_leave_by_the_line(
+    world: World, desk: Host, office: Host
+) -> None:
+    app = Host("app-us-east-1a")
+    router = "ip route {} 192.168.0.0/16 via 192.168.50.10"
+    with Flow(app, "ping", DESK) as flow:
+        all_recover([flow])
+        leaked = strays(LANS_LINE)
+        with changed(office, "ip link set lan down", "ip link set lan up"):
+            all_fall_silent([flow])
+            assert strays(LANS_LINE) == leaked
+            # It is our rule that guards.
+            office.succeeds("ip rule del priority 32765")
+            all_fall_silent([flow])
+            assert strays(LANS_LINE) > leaked
+        world.deploy("--limit", "office")
+        all_recover([flow])
+        # A LAN behind another router is reached by the route that there is, a wider one, say.
+        own = office.succeeds("ip -4 route show 192.168.50.0/24 dev lan").split(" src ")[1].split()[0]
+        with (
+            changed(office, "ip route add 192.168.50.10 dev lan", "ip route del 192.168.50.10 dev lan"),
+            changed(office, router.format("add"), router.format("del")),
+            changed(
+                office,
+                "ip route del 192.168.50.0/24 dev lan",
+                f"ip route add 192.168.50.0/24 dev lan proto kernel scope link src {own}",
+            ),
+        ):
+            all_recover([flow])
