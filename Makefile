@@ -28,10 +28,15 @@ check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
 
 # What a lab leaves on the machine is seen only while no other is up; the rest mostly waits, and does so in two labs.
 ALONE := tests/scenarios/test_lab.py
+# Scenarios that run on Debian's other release as well, which this machine's own is not.
+BOTH := tests/scenarios/test_traffic.py tests/scenarios/test_reboot.py
+OTHER_RELEASE := $(shell sed -n -e 's/^VERSION_CODENAME=bookworm$$/trixie/p' \
+  -e 's/^VERSION_CODENAME=trixie$$/bookworm/p' /etc/os-release 2>/dev/null)
 
 test: ready check ## all that there is: check, then the scenarios in the lab; root
 	$(RUN)/python -m pytest $(ALONE)
 	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(if $(OTHER_RELEASE),SCENARIO_RELEASE=$(OTHER_RELEASE) $(RUN)/python -m pytest $(BOTH) --numprocesses=2 --dist=loadfile)
 
 test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py -k 'sweep or kills or uneven'
