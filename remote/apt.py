@@ -49,8 +49,9 @@ full_disk() {
 }
 
 recent() { # recent PACKAGE VERSION RELEASES
-    dpkg --compare-versions "$(offer "$1")" ge "$2" ||
-        fail "this host offers $1 $(offer "$1"); $2 or later is needed, which $3 has"
+    offered=$(offer "$1") || return 0 # said below
+    dpkg --compare-versions "$offered" ge "$2" ||
+        fail "this host offers $1 $offered; $2 or later is needed, which $3 has"
 }
 
 install() {
@@ -67,6 +68,7 @@ done
 
 held=$(apt-mark showhold $packages)
 [ -z "$held" ] || fail "apt holds back $(echo $held), which must be installed. Type: apt-mark unhold $(echo $held)"
+CHECKS
 missing=$(not_offered)
 if [ -n "$missing" ]; then
     full_disk
@@ -77,7 +79,6 @@ if [ -n "$missing" ]; then
             "Mend them in /etc/apt/sources.list or /etc/apt/sources.list.d, and type: apt-get update"
     fail "no source of apt offers$missing. Add one that does in /etc/apt/sources.list.d. See: apt-cache policy$missing"
 fi
-CHECKS
 # An apt that was cut short leaves packages half installed; their dependencies may be missing.
 finish() {
     [ -n "$(dpkg --audit)" ] && { dpkg --configure -a || apt-get -qq --fix-broken install --yes; } >/dev/null 2>&1

@@ -37,6 +37,7 @@ def apt_says(tmp_path: Path) -> Apt:
         update: str = "",
         sources: str = "echo one",
         offers: str = "2.6.14-1",
+        without: str = "none",
         held: str = "",
         install: str = "",
         audit: str = "",
@@ -52,7 +53,7 @@ def apt_says(tmp_path: Path) -> Apt:
                 *fix-broken*) {note} ;;
                 *install*) {note}; {install or "true"} ;;
             esac""",
-            "apt-cache": f"echo '  Candidate: {offers}'",
+            "apt-cache": f"case $2 in {without}) ;; *) echo '  Candidate: {offers}' ;; esac",
             "apt-mark": f"echo '{held}'",
             "dpkg": f"""case $1 in
                 --audit) {audit or "true"} ;;
@@ -90,6 +91,8 @@ def test_a_source_that_fails_does_not_matter_while_another_has_what_is_needed(ap
     ("says", "complaint", "advice"),
     [
         ({"offers": "2.5.1-3"}, "this host offers openvpn 2.5.1-3; 2.6 or later is needed, which Debian 12 has", ""),
+        ({"offers": "2.5.1-3", "without": "bird2"}, "this host offers openvpn 2.5.1-3; 2.6 or later is needed", ""),
+        ({"without": "bird2"}, "no source of apt offers bird2.", "apt-cache policy bird2"),
         ({"offers": "(none)"}, "no source of apt offers openvpn bird2.", "apt-cache policy openvpn bird2"),
         (
             {"offers": "(none)", "update": f"echo '{UNREACHABLE}' >&2"},

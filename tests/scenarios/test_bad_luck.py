@@ -99,7 +99,7 @@ def test_a_full_disk_loses_nothing(world: World) -> None:
         world.use(site)
         failed = world.deploy_fails("--limit", "nat")
         assert "No space left on device" in failed.output, failed.output
-        assert f"[{A.name}] could not write /etc/vpc-openvpn/firewall.rules" in spaceless(failed)
+        assert re.search(rf"\[{A.name}\] could not write /etc/vpc-openvpn/\w+", spaceless(failed)), failed.output
         assert A.succeeds(contents) == before
         for host in (B, C):
             host.succeeds("iptables -S vpc-openvpn-forward | grep 192.168.60.0/24")
@@ -173,6 +173,7 @@ def test_an_openvpn_that_is_too_old_is_refused(world: World, tmp_path: Path) -> 
         B.fails("dpkg -s conntrack 2>/dev/null | grep 'Status: install ok installed'")
     world.deploy("--limit", B.name)
     B.succeeds("openvpn --version | grep -q '^OpenVPN 2.[6-9]'")
+    B.succeeds("chmod +x /etc/init.d/openvpn")  # Debian's package takes that away when it is removed
 
 
 def test_identities_that_cannot_be_read_change_no_host(world: World, tmp_path: Path) -> None:
