@@ -69,7 +69,8 @@ def _complaint(trial: Trial, state: PyinfraState, host: Host) -> str:
             f" disk was changed.{_origin(host)} {trial.advice}"
         )
     try:
-        kept = _run(fresh, host, StringCommand(trial.keep), PATIENCE)
+        # A slow host may still be at the change, which keeps this waiting; what undoes itself ends the wait.
+        kept = _run(fresh, host, StringCommand(trial.keep), trial.seconds)
     except (OSError, EOFError) as error:
         kept = str(error) or "no answer"
     finally:

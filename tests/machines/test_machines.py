@@ -4,7 +4,7 @@ desk 192.168.50.10 ── office ══ tunnel per zone ══ nat-Z 10.0.n.10 �
                                                      └── web 198.51.100.200
 
 The office's router and the NATs are machines; traffic is judged from desks and application hosts, which are not.
-Emulated machines are slow: each bound below is ten times what a container takes, and says nothing about the product.
+Emulated machines are slow: the bounds below say how long to wait for one, and nothing about the product.
 """
 
 import json
