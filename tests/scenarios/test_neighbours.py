@@ -203,7 +203,7 @@ def test_a_boot_that_goes_wrong_elsewhere_brings_packets_back(world: World, desk
         assert lab("start", name).status == 0
         all_recover([to_zone, to_web], BOOTED_WITHIN)
         host.succeeds("test -e /run/failed-once && systemctl is-active test-online | grep -x activating")
-        host.succeeds("systemctl is-active vpc-openvpn-firewall")
+        host.eventually("systemctl is-active vpc-openvpn-firewall")
         assert strays(LANS_LINE) == leaked
     assert world.plan("--limit", name).pending == {}
 
