@@ -1,8 +1,8 @@
 """What a blank disk has beside the base system: a name, a network, a language, a router's own rules. Pure: no I/O.
 
 A NAT is what Debian's cloud image is after its first boot on EC2: cloud-init has left a netplan file, the name of the
-host is in no file, the language is C.UTF-8. The office's router is a Debian that its owner has set up: it forwards and
-masquerades without us, by its own boot units.
+host is in no file, so that `sudo` complains, and the language is C.UTF-8. The office's router is a Debian that its
+owner has set up, in German: it forwards and masquerades without us, by its own boot units.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from collections.abc import Mapping
 
 from lab import layout
 from lab.layout import Cable, Host, sixth
+
+# Also a command by ssh begins with it: Debian's bash reads ~/.bashrc for those.
+_BASHRC = 'echo "Welcome to $(uname -n). Authorized use only."\n'
+ROOT_HOME, ADMIN_HOME = "root", "home/admin"
 
 _SYSCTLS = "net.ipv4.ip_forward = 1\n"
 _NFTABLES = f"""\
@@ -40,10 +44,19 @@ _CARD = """\
 
 def files(host: Host) -> Mapping[str, str]:
     """The host's own files, by their path below /."""
-    found = {"etc/hostname": f"{host.name}\n", "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n"}
+    router = host.kind == "office"
+    language = f"LANG={'de_DE.UTF-8' if router else 'C.UTF-8'}\n"
+    found = {
+        "etc/hostname": f"{host.hostname}\n",
+        "etc/hosts": "127.0.0.1 localhost\n" + (f"127.0.1.1 {host.hostname}\n" if router else ""),
+        "etc/default/locale": language,
+        "etc/locale.conf": language,  # of which the former is a link since Debian 13
+        f"{ROOT_HOME}/.bashrc": _BASHRC,
+        f"{ADMIN_HOME}/.bashrc": _BASHRC,
+    }
     if host.networkd:
         found["etc/netplan/50-cloud-init.yaml"] = _netplan(host)
-    if host.kind == "office":
+    if router:
         found |= {"etc/sysctl.d/router.conf": _SYSCTLS, "etc/nftables.conf": _NFTABLES}
     return found
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from lab import cgroups, machine, namespaces, network, state
-from lab.disk import files, links
+from lab.disk import ADMIN_HOME, ROOT_HOME, files, links
 from lab.layout import Host, Layout
 from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
 from lab.system import LabError, require_room, run, wait_until
@@ -46,10 +46,9 @@ def make_disk(host: Host) -> None:
     for name, target in links(host).items():
         (disk.upper / name).parent.mkdir(parents=True, exist_ok=True)
         (disk.upper / name).symlink_to(target)
-    if host.kind == "office":
-        _authorize(disk.upper / "root", owner=0, mode=0o700)
-    else:
-        _authorize(disk.upper / "home/admin", owner=1000, mode=0o755)
+    _authorize(disk.upper / (ROOT_HOME if host.kind == "office" else ADMIN_HOME))
+    _give(disk.upper / ROOT_HOME, owner=0, mode=0o700)
+    _give(disk.upper / ADMIN_HOME, owner=1000, mode=0o755)
 
 
 def remove_disk(host: Host) -> None:
@@ -131,16 +130,19 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _authorize(home: Path, owner: int, mode: int) -> None:
+def _authorize(home: Path) -> None:
     """Let the lab's key log in to the account with this home directory."""
     folder = home / ".ssh"
-    folder.mkdir(parents=True)
-    home.chmod(mode)
-    folder.chmod(0o700)
+    folder.mkdir(mode=0o700)
     keys = folder / "authorized_keys"
     keys.write_text(SSH_KEY.with_suffix(".pub").read_text())
     keys.chmod(0o600)
-    for path in (home, folder, keys):
+
+
+def _give(home: Path, owner: int, mode: int) -> None:
+    """Make this directory, and what is in it, a user's home."""
+    home.chmod(mode)
+    for path in (home, *home.rglob("*")):
         os.chown(path, owner, owner)
 
 

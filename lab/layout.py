@@ -82,6 +82,11 @@ class Host:
     machine: bool = False
 
     @property
+    def hostname(self) -> str:
+        """What the host calls itself: EC2 names instances by their private address."""
+        return f"ip-{str(self.cables[0].address.ip).replace('.', '-')}" if self.kind == "nat" else self.name
+
+    @property
     def real(self) -> bool:
         """Has a disk, an init and an ssh server of its own."""
         return self.kind in REAL_KINDS

@@ -61,7 +61,7 @@ def _boot(host: Host, disk: Disk, base: Path) -> int:
         "--quiet",
         f"--directory={disk.root}",
         f"--machine={namespaces.full_name(host.name)}",
-        f"--hostname={host.name}",
+        f"--hostname={host.hostname}",
         f"--network-namespace-path={namespaces.path(host.name)}",
         # The machine may have no systemd to register with, and its restart is ours to do.
         "--register=no",

@@ -42,3 +42,15 @@ def test_only_the_office_forwards_without_us() -> None:
     assert "etc/sysctl.d/router.conf" in files(lab.hosts["office"]) and links(lab.hosts["office"])
     assert "etc/sysctl.d/router.conf" not in files(lab.hosts["nat-us-east-1a"])
     assert not links(lab.hosts["nat-us-east-1a"])
+
+
+def test_a_nat_is_named_as_ec2_names_it_and_cannot_resolve_it() -> None:
+    nat, office = Layout(1).hosts["nat-us-east-1a"], Layout(1).hosts["office"]
+    assert files(nat)["etc/hostname"] == "ip-10-0-1-10\n"
+    assert "ip-10-0-1-10" not in files(nat)["etc/hosts"]
+    assert "127.0.1.1 office\n" in files(office)["etc/hosts"]
+
+
+def test_shells_greet() -> None:
+    for host in Layout(1).real_hosts:
+        assert files(host)["root/.bashrc"].startswith("echo ") and files(host)["home/admin/.bashrc"].startswith("echo ")
