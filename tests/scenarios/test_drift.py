@@ -176,14 +176,14 @@ ROUNDS = {
         Drift(
             # The interface is the running instance's: what it was started with, whatever the file says.
             A,
-            f"sed -i 's/^tun-mtu.*/tun-mtu 1300/' {SERVER} && {RESTART_SERVER}",
+            f"sed -i 's/^tun-mtu.*/tun-mtu 1500/' {SERVER} && {RESTART_SERVER}",
             [CONFIGURED, RESTARTED.format("us-east-1a")],
             "Will restart openvpn-server@office.service",
             "ip link show tun-office | grep -q 'mtu 1440 '",
         ),
         Drift(
             B,
-            f"cp -p {SERVER} /root/kept && sed -i 's/^tun-mtu.*/tun-mtu 1300/' {SERVER} && {RESTART_SERVER}"
+            f"cp -p {SERVER} /root/kept && sed -i 's/^tun-mtu.*/tun-mtu 1500/' {SERVER} && {RESTART_SERVER}"
             f" && mv /root/kept {SERVER}",
             [RESTARTED.format("us-east-1b")],
             "Will restart openvpn-server@office.service",

@@ -117,7 +117,8 @@ def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host
     replace(B)
     assert rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}").status == 0
     replace(C)
-    C.succeeds("apt-get -qq update && apt-get -qq install --yes openvpn bird2 iptables conntrack >/dev/null 2>&1")
+    C.succeeds("apt-get -qq update; apt-get -qq install --yes openvpn bird2 iptables conntrack >/dev/null 2>&1")
+    C.succeeds("systemctl disable --quiet --now bird.service")
     with losing_nothing(desk, APPS[0], APPS[1]):
         unpack = lab("exec", C.name, "--", "sh", "-c", "base64 -d | tar -C / -xz && systemctl daemon-reload", stdin=old)
         assert unpack.status == 0, unpack.output
@@ -197,8 +198,9 @@ VPC, INTERNET = Host("vpc"), Host("internet")
 def assign(private: str, public: str) -> None:
     """The machine of us-east-1b has these addresses; the VPC's route tables and the internet gateway know."""
     B.succeeds(
-        f"ip address flush dev eth0 && ip address add {private}/24 dev eth0 && ip route add default via 10.0.2.1"
+        f"sed -i 's|10[.]0[.]2[.]1[0-9]/|{private}/|' /etc/netplan/*.yaml && netplan generate && networkctl reload"
     )
+    B.eventually(f"ip -4 -o address show dev eth0 | grep -q ' {private}/' && ip route | grep -q '^default '")
     VPC.succeeds(
         f"""
         for route in '192.168.50.0/24 table 102' '192.168.50.0/24 table 202' 'default table 202'; do
