@@ -115,7 +115,7 @@ def calm(world: World, office: Host) -> Iterator[None]:
     at_home(office)
     yield
     with suppress(AssertionError):
-        office.succeeds(f"rm -f /etc/vpc-openvpn/drained/*; {DETOUR} settle")
+        office.succeeds(f"rm -rf /etc/vpc-openvpn/drained; {DETOUR} settle")
 
 
 def at_home(office: Host) -> None:
@@ -469,13 +469,13 @@ def test_only_what_takes_a_detour_is_given_another_address(world: World, desk: H
 
 
 def test_while_a_zone_is_drained_its_hosts_still_reach_the_office(world: World, desk: Host, office: Host) -> None:
-    office.succeeds(f"{DETOUR} drain us-east-1a")
-    office.eventually(leads(ZONE_A, 2), 5)
-    with Background(desk, f"{PEERS} echo {PORT}"):
-        desk.eventually(f"{PEERS} connect 127.0.0.1 {PORT}")
-        # The answer goes back by the tunnel that the question came from.
-        APP_A.succeeds(f"{PEERS} connect {DESK} {PORT}")
-    APP_A.reaches(DESK)
+    with changed(office, *(f"{DETOUR} {verb} us-east-1a" for verb in ("drain", "give-back"))):
+        office.eventually(leads(ZONE_A, 2), 5)
+        with Background(desk, f"{PEERS} echo {PORT}"):
+            desk.eventually(f"{PEERS} connect 127.0.0.1 {PORT}")
+            # The answer goes back by the tunnel that the question came from.
+            APP_A.succeeds(f"{PEERS} connect {DESK} {PORT}")
+        APP_A.reaches(DESK)
 
 
 def test_a_strict_router_lets_a_detours_answers_in(world: World, desk: Host, office: Host) -> None:
