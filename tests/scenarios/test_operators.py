@@ -166,15 +166,15 @@ def new_key(file: Path) -> Path:
 
 @contextmanager
 def waiting_deploy(world: World) -> Iterator[subprocess.Popen[str]]:
-    """A deploy to all NATs that does not get on: one of them takes a minute to say which packages it has."""
+    """A deploy to all NATs that does not get on: one of them takes a minute to say which files it has."""
+    real, slow = "/usr/bin/sha256sum.real", "/usr/bin/sha256sum"
     with (
         changed(
             B,
-            "mv /usr/bin/dpkg-query /usr/bin/dpkg-query.real && printf '#!/bin/sh\\nsleep 60\\n' > /usr/bin/dpkg-query"
-            " && chmod +x /usr/bin/dpkg-query",
-            "mv /usr/bin/dpkg-query.real /usr/bin/dpkg-query",
+            f"mv {slow} {real} && printf '#!/bin/sh\\nsleep 60\\n' > {slow} && chmod +x {slow}",
+            f"mv {real} {slow}",
         ),
         world.deploying("--limit", "nat") as run,
     ):
-        comes_to_operation(run, "Packages are installed")
+        comes_to_operation(run, "Identity is in place")
         yield run
