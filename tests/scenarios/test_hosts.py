@@ -19,8 +19,7 @@ done"""
 QUIET = "for home in /root /home/admin; do mv $home/.bashrc.kept $home/.bashrc; done"
 GERMAN = "cp -a /etc/default/locale /root/locale 2>/dev/null; echo LANG=de_DE.UTF-8 > /etc/default/locale"
 NOT_GERMAN = "rm /etc/default/locale; [ ! -e /root/locale ] || mv /root/locale /etc/default/locale"
-NAMELESS = "hostname > /root/hostname && hostname nameless"
-NAMED = 'hostname "$(cat /root/hostname)"'
+NO_GREETING, GREETING = "mv /home/admin/.bashrc /root/bashrc", "mv /root/bashrc /home/admin/.bashrc"
 WITHOUT_CONNTRACK = "apt-get -qq remove --yes conntrack >/dev/null 2>&1; apt-get clean"
 # A source of another vendor, which is not there any more.
 GONE = r"sed 's#\(http://[^ /]*\)[^ ]*#\1/gone#' /etc/apt/sources.list > /etc/apt/sources.list.d/other.list"
@@ -33,8 +32,7 @@ def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -
         for host in (OFFICE, A):
             stack.enter_context(changed(host, CHATTY, QUIET))
             stack.enter_context(changed(host, GERMAN, NOT_GERMAN))
-        stack.enter_context(changed(A, NAMELESS, NAMED))
-        stack.enter_context(changed(B, NAMELESS, NAMED))
+        stack.enter_context(changed(B, NO_GREETING, GREETING))
         stack.enter_context(changed(A, GONE, "rm /etc/apt/sources.list.d/other.list"))
         deployed = world.deploy()
         assert deployed.changed == {A.name: ["Packages are installed"]}
@@ -42,7 +40,8 @@ def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -
         for host, user in ((OFFICE, "root"), (A, "admin")):
             assert said.count(f"[{host.name}] 'Welcome' precedes each answer") == 1
             assert f"a start-up file of {user}'s login shell prints it" in said
-        assert f"[{B.name}] 'sudo: unable to resolve host nameless" in said
+        # No NAT of the lab can resolve its own name.
+        assert f"[{B.name}] 'sudo: unable to resolve host ip-10-0-2-10" in said
         A.succeeds("conntrack --version")
         drift = world.run("python", "drift.py")
         assert drift.status == 0, drift.output
