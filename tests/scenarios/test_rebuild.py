@@ -7,7 +7,6 @@ desk ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app 10.0.
 
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,11 +77,12 @@ def test_one_that_still_boots_is_waited_for(world: World) -> None:
     assert late.status == 1
     assert re.search(rf"no ssh after \d+ s: {B.name} \(198.51.100.22\): \S", late.output), late.output
     with world.running("make", "rebuild", "ZONE=us-east-1b", f"HOST_KEY={key}") as process:
-        time.sleep(5)
+        assert process.stdout is not None
+        waits = next(line for line in process.stdout if line.startswith("waiting for ssh"))
+        assert re.match(rf"waiting for ssh, \d+ s of 300: {B.name} \(198.51.100.22\): \S", waits)
         assert lab("start", B.name).status == 0
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert re.search(rf"waiting for ssh, \d+ s of 300: {B.name} \(198.51.100.22\): \S", output), output
     assert BACK in output
 
 
