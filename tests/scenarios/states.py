@@ -44,7 +44,9 @@ set +f; dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n'
 cd /etc/systemd/system && systemctl show -p Id -p ActiveState -p NeedDaemonReload \
     bird.service nftables.service $(ls -d vpc-openvpn-*.service openvpn-*@*.d 2>/dev/null | sed 's/\.d$//')
 systemctl list-units --all --no-legend 'vpc-openvpn-undo*'
-cd /run/vpc-openvpn && tail -n +1 *.record; ls trial/*.before; flock -n deploy.lock true || echo a deploy is under way
+cd /run/vpc-openvpn && {
+    tail -n +1 *.record; ls trial/*.before; flock -n deploy.lock true || echo a deploy is under way
+}
 for tables in iptables-save ip6tables-save; do
     $tables | awk '/^\*/ { table = $1 } /^-A|^:/ && !/^:.* ACCEPT / { sub(/ \[[0-9:]*\]$/, ""); print table, $0 }' |
         sort -s -k 1,1 -k 3,3

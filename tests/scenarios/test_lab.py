@@ -152,8 +152,8 @@ def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
 def test_a_command_ends_with_whoever_ran_it(world: World) -> None:
     nat = Host("nat-us-east-1c")
     with Background(nat, "sleep 600"):
-        nat.eventually("pgrep -x sleep")
-    nat.eventually("! pgrep -x sleep", 5)
+        nat.eventually("pgrep -fx 'sleep 600'")
+    nat.eventually("! pgrep -fx 'sleep 600'", 5)
 
 
 def test_list_is_for_programs_too(world: World) -> None:
