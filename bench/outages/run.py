@@ -83,10 +83,14 @@ class Course:
         """Break, watch, mend, watch. Nothing of an earlier outage is left when it begins."""
         situation = SITUATIONS[name]
         self._make_ready()
-        fault = time.monotonic()
-        self._do(situation.fault)
+        fault = begun = time.monotonic()
+        if situation.ends_with_the_host:
+            self._lab.run(*shlex.split(situation.fault))
+            begun = time.monotonic()
+        else:
+            self._do(situation.fault)
         repaired = None
-        self._watch(fault, self._seconds(name, situation), self._awaited(name))
+        self._watch(begun, self._seconds(name, situation), self._awaited(name))
         if situation.repair:
             repaired = time.monotonic()
             self._do(situation.repair)

@@ -39,7 +39,8 @@ class Situation:
     """One kind of outage. `fault`, `repair` and `restore` are what follows `python -m lab`, as typed in a shell.
 
     `patience` is how many seconds those who can recover by themselves get before `repair`, under `single` and
-    otherwise. Without a `repair` the situation ends by itself. `restore` is done when the measurement is over.
+    otherwise. Without a `repair` the situation ends by itself. `restore` is done when the measurement is over. A
+    `fault` that `ends_with_the_host` fails when the host goes down, seconds after it was told to: programs may delay that.
     """
 
     title: str
@@ -47,8 +48,10 @@ class Situation:
     repair: str = ""
     restore: str = ""
     patience: tuple[float, float] = (14, 4)
+    ends_with_the_host: bool = False
 
 
+_REBOOT = "sh -c 'systemctl reboot && sleep 60'"
 _NAT = f"exec nat-{HIT} --"
 _ADDRESS = (
     "ip address flush dev wan && ip address add 198.51.100.{}/29 dev wan && ip route add default via 198.51.100.9"
@@ -71,7 +74,7 @@ SITUATIONS: Mapping[str, Situation] = {
         f"{_NAT} sysctl -qw net.ipv4.ip_forward=1",
         patience=(5, 7),  # only the watch sees it, after some seconds
     ),
-    "nat-rebooted": Situation("NAT a: rebooted", f"{_NAT} systemctl reboot"),
+    "nat-rebooted": Situation("NAT a: rebooted", f"{_NAT} {_REBOOT}", ends_with_the_host=True),
     CUT: Situation(
         "office: internet cut for {:g} s",  # as the results' settings say
         "exec internet -- ip link set office down",
@@ -82,6 +85,6 @@ SITUATIONS: Mapping[str, Situation] = {
         f"exec office -- sh -c '{_ADDRESS.format(11)}'",
         restore=f"exec office -- sh -c '{_ADDRESS.format(10)}'",
     ),
-    "office-rebooted": Situation("office: router rebooted", "exec office -- systemctl reboot"),
+    "office-rebooted": Situation("office: router rebooted", f"exec office -- {_REBOOT}", ends_with_the_host=True),
 }
 CUT_SECONDS, QUICK_CUT_SECONDS = 20.0, 5.0
