@@ -13,8 +13,10 @@ OFFICE = "office"
 SETTLING = 60.0  # seconds that everything gets to come to rest
 POLL = 0.1  # seconds
 
-# A cloud's image has Python, and lists of packages that are too old to install from. python3-apt is Ansible's.
+# A cloud's image has Python, and lists of packages that are too old to install from. python3-apt is Ansible's, whose
+# file transfers do not survive a shell that greets.
 _LIKE_A_CLOUDS = """
+rm -f /root/.bashrc /home/admin/.bashrc
 apt-get -qq update
 apt-get -qq install --yes --no-install-recommends python3 python3-apt
 apt-get clean

@@ -40,7 +40,7 @@ class Situation:
 
     `patience` is how many seconds those who can recover by themselves get before `repair`, under `single` and
     otherwise. Without a `repair` the situation ends by itself. `restore` is done when the measurement is over. A
-    `fault` that `ends_with_the_host` fails when the host goes down, seconds after it was told to: programs may delay that.
+    `fault` that `ends_with_the_host` fails when the host goes down, which programs may delay by seconds.
     """
 
     title: str
