@@ -83,10 +83,10 @@ class Lab:
         with site_file(site) as path:
             self.must("run", "--", "env", f"SITE={path}", "pyinfra", "-y", "inventory.py", "deploy.py")
 
-    def admits_anybody(self, nats: Iterable[str]) -> None:
-        """The security groups of `nats` let everything in, until `heal`."""
-        for nat in nats:
-            self.must("aws", "security-group", nat, "anywhere", "allow")
+    def admits_anybody(self, hosts: Iterable[str]) -> None:
+        """The security groups of NATs and application `hosts` let everything in, until `heal`."""
+        for host in hosts:
+            self.must("aws", "security-group", host, "anywhere", "allow")
 
     def made_with(self) -> dict[str, Any]:
         """What results depend on, besides the settings."""

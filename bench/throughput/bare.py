@@ -66,7 +66,7 @@ class BareHosts:
         self._fingerprints: Mapping[str, str] = {}
 
     def prepare(self) -> None:
-        self._lab.admits_anybody(tunnel.nat for tunnel in self.tunnels)
+        self._lab.admits_anybody(host for tunnel in self.tunnels for host in (tunnel.nat, tunnel.app_host))
         hosts = [OFFICE, *(tunnel.nat for tunnel in self.tunnels)]
         printed = self._everywhere(dict.fromkeys(hosts, _PREPARE))
         self._fingerprints = {host: text.strip() for host, text in printed.items()}
