@@ -59,6 +59,9 @@ def build_fabrics(state: Lab) -> None:
     namespaces.ip_batch("lan", ["link set lo up", *_bridge("lan")])
     namespaces.ip_batch("vpc", _vpc_router(lab))
     namespaces.ip_batch("internet", _internet(lab))
+    # What is for a host that is off is lost; the kernel would keep a hundred packets until the host answers.
+    bridges = [bridge for zone in lab.zones for bridge in (zone.public_bridge, zone.private_bridge)]
+    namespaces.set_sysctls("vpc", {f"ipv4/neigh/{bridge}/unres_qlen_bytes": 0 for bridge in bridges})
     namespaces.ip_batch("vpc", _way_to_the_internet(lab))
     _nft("vpc", _gateway_rules(lab))
     apply_vpc(state)
