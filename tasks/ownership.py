@@ -1,6 +1,6 @@
 """Whose a host is: each deploy leaves a record there, and the next one reads it before it changes anything.
 
-docs/decisions/0016-whose-host.md has what is refused, what wants a word, and why.
+docs/decisions/0014-whose-host.md has what is refused, what wants a word, and why.
 """
 
 import re
