@@ -26,6 +26,11 @@ def answers(output: str) -> dict[str, list[str]]:
     return found
 
 
+def document(found: Mapping[str, list[str]], tag: str) -> str:
+    """A list in JSON, as the one line with this `tag` has it; an empty list where the host could not give it."""
+    return next(iter(found.get(tag, [])), "[]")
+
+
 def complaints(found: Mapping[str, list[str]]) -> list[str]:
     """What the host's own script says is wrong: each with the lines that follow it."""
     said: list[str] = []

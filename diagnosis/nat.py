@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from diagnosis import routes
 from diagnosis.filters import Packet
-from diagnosis.findings import Findings, answers, complaints, in_order
+from diagnosis.findings import Findings, answers, complaints, document, in_order
 from diagnosis.obstacles import Obstacle, masquerades, obstacles, tables
 from diagnosis.office import BFD_PORT
 from topology.plan import SINGLE, NatPlan
@@ -24,7 +24,7 @@ def judge(plan: NatPlan, output: str, route_protocol: str) -> Findings:
     for line in found.get("way", []):
         what, from_, to, comes_in, answer = line.split(" ", 4)
         ways[what] = (IPv4Address(from_), IPv4Address(to), comes_in, routes.way(answer))
-    rules = next(iter(found.get("rules", [])), "[]")
+    rules = document(found, "rules")
     for what, (source, destination, interface, taken) in ways.items():
         if not taken.interface or taken.interface == plan.tunnel.nat_interface:
             result.wrong.append(_lost(what, source, destination, interface, taken, rules, route_protocol))

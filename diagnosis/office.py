@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from diagnosis import routes
 from diagnosis.filters import Packet
-from diagnosis.findings import Findings, answers, complaints, in_order
+from diagnosis.findings import Findings, answers, complaints, document, in_order
 from diagnosis.obstacles import Obstacle, obstacles, tables
 from topology.plan import ZONES_RULE, ZONES_TABLE, OfficePlan, Tunnel
 
@@ -21,7 +21,7 @@ def judge(plan: OfficePlan, output: str, route_protocol: str, *, patient: bool) 
 class _Office:
     def __init__(self, plan: OfficePlan, found: dict[str, list[str]], protocol: str, patient: bool) -> None:
         self._plan, self._found, self._protocol, self._patient = plan, found, protocol, patient
-        self._interfaces = [connection.interface for connection in plan.connections]
+        self._interfaces = plan.interfaces
         self._states = defaultdict(set)
         for line in found.get("state", []):
             zone, state = line.split()
@@ -37,7 +37,7 @@ class _Office:
         self._forwarding(result)
         self._probes(result)
         result.unproved += self._lans()
-        gateways = routes.default_routes(next(iter(self._found.get("routes", [])), "[]"))
+        gateways = routes.default_routes(document(self._found, "routes"))
         if len(gateways) > 1:
             result.unproved.append(
                 f"the router has {len(gateways)} default routes at once, {' and '.join(gateways)}: a tunnel leaves by"
@@ -71,7 +71,7 @@ class _Office:
             if taken.interface == self._home(tunnel) or self._may_take_a_detour(zone, taken):
                 continue
             self._lost.add(zone)
-            rules = next(iter(self._found.get("rules", [])), "[]")
+            rules = document(self._found, "rules")
             ahead = routes.rule_ahead(rules, taken, ZONES_RULE, self._protocol, desk, tunnel.beyond)
             if ahead:
                 by_rule[ahead, str(network), taken.interface].append(zone)

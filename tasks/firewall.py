@@ -130,15 +130,13 @@ def cut_off(plan: HostPlan, routes: str) -> str:
     networks = [tunnel.network for tunnel in plan.tunnels]
     if isinstance(plan, OfficePlan):
         networks += plan.vpc
-        own = [connection.interface for connection in plan.connections]
         addresses = [tunnel.office_address for tunnel in plan.tunnels]
     else:
         networks += plan.lans
-        own = [plan.tunnel.nat_interface]
         addresses = [plan.tunnel.nat_address]
     return "\n".join(
         f"{route.interface} leads to {route.network}, a part of {whole}, which is the site's: what is behind"
         f" {route.interface} would be cut off. Give it other addresses (Docker: default-address-pools in"
         f" /etc/docker/daemon.json) or, if nothing needs it, type: ip route del {route.network} dev {route.interface}"
-        for route, whole in inside(routes, networks, own, addresses)
+        for route, whole in inside(routes, networks, plan.interfaces, addresses)
     )

@@ -4,7 +4,7 @@ from remote.files import File
 from remote.operations import Reader
 from tasks import paths
 from templates import render
-from topology.plan import HostPlan, OfficePlan
+from topology.plan import HostPlan
 
 _IF_NETWORKD_RUNS = "! systemctl is-active --quiet systemd-networkd ||"
 _IF_NETWORK_MANAGER_RUNS = "! systemctl is-active --quiet NetworkManager ||"
@@ -21,11 +21,7 @@ _READERS = {
 
 def readers(plan: HostPlan) -> list[Reader]:
     """What each of these programs is to know, and how it comes to know it."""
-    if isinstance(plan, OfficePlan):
-        interfaces = [connection.interface for connection in plan.connections]
-    else:
-        interfaces = [plan.tunnel.nat_interface]
     return [
-        Reader(File(path, render(f"any{path}.j2", interfaces=interfaces, unit=paths.BIRD_UNIT)), home, read)
+        Reader(File(path, render(f"any{path}.j2", interfaces=plan.interfaces, unit=paths.BIRD_UNIT)), home, read)
         for path, (home, read) in _READERS.items()
     ]

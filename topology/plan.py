@@ -194,6 +194,11 @@ class OfficePlan:
         return connection
 
     @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The tunnels' on this host."""
+        return tuple(connection.interface for connection in self.connections)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The inventory's groups that the host is in."""
         return (self.role,)
@@ -224,6 +229,11 @@ class NatPlan:
     def tunnels(self) -> tuple[Tunnel, ...]:
         """Its one tunnel, for what does the same with every tunnel of a host."""
         return (self.tunnel,)
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The tunnels' on this host."""
+        return (self.tunnel.nat_interface,)
 
     @property
     def groups(self) -> tuple[str, ...]:
