@@ -96,7 +96,7 @@ def make_disk(host: Host, authorized_key: str) -> None:
         "runcmd": _ROUTER_COMMANDS if host.kind == "office" else [],
     }
     documents = {
-        "meta-data": {"instance-id": f"i-{uuid.uuid4().hex}", "local-hostname": host.name},
+        "meta-data": {"instance-id": f"i-{uuid.uuid4().hex}", "local-hostname": host.hostname},
         "network-config": {"version": 2, "ethernets": dict(_interfaces(host))},
         "user-data": user_data,
     }
