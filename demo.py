@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parent
 LAB = (sys.executable, "-m", "lab")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parent
 MATCH, ERROR, PENDING = 0, 1, 2

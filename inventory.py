@@ -10,11 +10,11 @@ from pathlib import Path as _Path
 # pyinfra looks for modules in the current directory, which need not be this one.
 _sys.path.insert(0, str(_Path(__file__).parent))
 
-from remote import connection as _connection
-from remote import run as _run
-from remote import shell as _shell
-from topology import load as _load
-from topology import plan as _plan
+from vpc_openvpn import session as _run
+from vpc_openvpn.remote import shell as _shell
+from vpc_openvpn.site import load as _load
+from vpc_openvpn.site import plan as _plan
+from vpc_openvpn.ssh import connection as _connection
 
 try:
     _site = _load.load()

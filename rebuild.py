@@ -23,12 +23,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import drift
-from credentials.errors import CredentialsError
-from credentials.store import Store
-from output import outlive_reader
-from remote import ahead
-from topology.load import SiteError, load, site_path
-from topology.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
+from vpc_openvpn import ahead
+from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.output import outlive_reader
+from vpc_openvpn.site.load import SiteError, load, site_path
+from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan, NatPlan, plan
 
 HERE = Path(__file__).parent
 DEPLOY, HOME = "deploy.py", "home.py"
@@ -67,8 +67,8 @@ def rebuild(words: Sequence[str], expected_keys: Sequence[str], wait: float) -> 
     stages = Stages()
     with _pyinfra(DEPLOY, "-y", limits=list(hosts)) as deploy, ThreadPoolExecutor(1) as beside:
         # Imported here, as that takes as long as pyinfra takes to start; so they do it side by side.
-        from remote import connection
-        from remote.acceptance import AcceptanceError, judge, wait_for_ssh
+        from vpc_openvpn.ssh import connection
+        from vpc_openvpn.ssh.acceptance import AcceptanceError, judge, wait_for_ssh
 
         connection.check(site)
 

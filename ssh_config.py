@@ -10,9 +10,9 @@ The jump needs neither tunnel nor detour: only that NAT's public address, and an
 
 import sys
 
-from output import outlive_reader
-from topology.load import SiteError, load
-from topology.plan import HostPlan, NatPlan, OfficePlan, Tunnel, plan
+from vpc_openvpn.output import outlive_reader
+from vpc_openvpn.site.load import SiteError, load
+from vpc_openvpn.site.plan import HostPlan, NatPlan, OfficePlan, Tunnel, plan
 
 HEAD = "# Printed by ssh_config.py from the site file: print it again when that changes.\n"
 HOST = """

@@ -7,12 +7,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from credentials import init
-from credentials.errors import CredentialsError
-from credentials.store import Store
-from output import outlive_reader
-from topology.load import SiteError, load, site_path
-from topology.plan import plan
+from vpc_openvpn.identities import init
+from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.output import outlive_reader
+from vpc_openvpn.site.load import SiteError, load, site_path
+from vpc_openvpn.site.plan import plan
 
 
 def _init() -> None:

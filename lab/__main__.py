@@ -3,7 +3,7 @@
 import sys
 
 from lab.cli import main
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 outlive_reader()
 sys.exit(main(sys.argv[1:]))

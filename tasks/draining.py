@@ -5,10 +5,10 @@ import difflib
 from pyinfra import host, state
 from pyinfra.api.exceptions import DeployError
 
-from remote import operations
-from remote.facts import Probe, ask
 from tasks import paths
-from topology.plan import OFFICE, HostPlan, OfficePlan
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.facts import Probe, ask
+from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
 
 def switch(plan: HostPlan, zone: object, *, back: object) -> None:

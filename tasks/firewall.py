@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from diagnosis.routes import inside
-from remote import operations
-from remote.files import Directory, File
-from remote.operations import Service
-from remote.trial import Trial
 from tasks import neighbours, paths
 from templates import render
-from topology.plan import (
+from vpc_openvpn.diagnosis.routes import inside
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.commit_confirm import Trial
+from vpc_openvpn.remote.files import Directory, File
+from vpc_openvpn.remote.operations import Service
+from vpc_openvpn.site.plan import (
     LANS_RULE,
     MARK_MASK,
     NO_LAN_RULE,

@@ -7,13 +7,13 @@ what its answers mean.
 from functools import partial
 from shlex import quote
 
-from diagnosis import nat, office
-from diagnosis.findings import Findings
-from remote import operations
 from tasks import paths
 from tasks.firewall import ROUTE_PROTOCOL
 from templates import text
-from topology.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
+from vpc_openvpn.diagnosis import nat, office
+from vpc_openvpn.diagnosis.findings import Findings
+from vpc_openvpn.remote import operations
+from vpc_openvpn.site.plan import SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 PATIENCE = 20  # seconds for a tunnel that was just started; a pair takes 1 to 3
 

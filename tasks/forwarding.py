@@ -1,10 +1,10 @@
 """The kernel forwards, now and after a reboot."""
 
-from remote import operations
-from remote.files import File
 from tasks import paths
 from templates import render
-from topology.plan import HostPlan
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.files import File
+from vpc_openvpn.site.plan import HostPlan
 
 
 def file(plan: HostPlan) -> File:

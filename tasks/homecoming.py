@@ -2,9 +2,9 @@
 
 from pyinfra.api.exceptions import DeployError
 
-from diagnosis.findings import printed
-from remote import operations
-from topology.plan import SINGLE, HostPlan, OfficePlan, Tunnel
+from vpc_openvpn.diagnosis.findings import printed
+from vpc_openvpn.remote import operations
+from vpc_openvpn.site.plan import SINGLE, HostPlan, OfficePlan, Tunnel
 
 PATIENCE = 90  # seconds; a NAT that has failed again and again has to prove itself for longer
 

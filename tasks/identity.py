@@ -2,11 +2,11 @@
 
 from pyinfra.api import HiddenValue
 
-from credentials.store import Store
-from remote import operations
-from remote.files import Directory, File
 from tasks import paths
-from topology.plan import HostPlan
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.files import Directory, File
+from vpc_openvpn.site.plan import HostPlan
 
 
 def files(plan: HostPlan, store: Store) -> tuple[File, ...]:

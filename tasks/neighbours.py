@@ -1,10 +1,10 @@
 """The managers of networks and services that a host may have leave alone what is ours."""
 
-from remote.files import File
-from remote.operations import Reader
 from tasks import paths
 from templates import render
-from topology.plan import HostPlan
+from vpc_openvpn.remote.files import File
+from vpc_openvpn.remote.operations import Reader
+from vpc_openvpn.site.plan import HostPlan
 
 _IF_NETWORKD_RUNS = "! systemctl is-active --quiet systemd-networkd ||"
 _IF_NETWORK_MANAGER_RUNS = "! systemctl is-active --quiet NetworkManager ||"

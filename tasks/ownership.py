@@ -12,12 +12,12 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api.exceptions import DeployError
 
-from credentials.store import Store
-from remote import operations
-from remote.exclusive import OPERATOR
-from remote.files import File
 from tasks import paths
-from topology.plan import OFFICE, HostPlan, NatPlan, OfficePlan
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.files import File
+from vpc_openvpn.remote.lock import OPERATOR
+from vpc_openvpn.site.plan import OFFICE, HostPlan, NatPlan, OfficePlan
 
 CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 TAKE_OVER, REMOVE, GO_BACK = "take_over", "remove", "go_back"  # the words, as --data takes them

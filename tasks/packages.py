@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from remote import operations
 from tasks import paths
+from vpc_openvpn.remote import operations
 
 
 def install(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> None:

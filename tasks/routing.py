@@ -1,11 +1,11 @@
 """BIRD, BFD and the watch: each zone by its own tunnel while that works, by a detour while it does not."""
 
-from remote import operations
-from remote.files import Directory, File
-from remote.operations import Service
 from tasks import paths
 from templates import render
-from topology.plan import BEATS, DOUBTED, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.files import Directory, File
+from vpc_openvpn.remote.operations import Service
+from vpc_openvpn.site.plan import BEATS, DOUBTED, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
 UNITS = {

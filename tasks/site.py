@@ -4,10 +4,10 @@ from functools import cache
 
 from pyinfra.api.exceptions import DeployError
 
-from credentials.errors import CredentialsError
-from credentials.store import Store
-from topology.load import load, site_path
-from topology.plan import HostPlan, NatPlan, plan
+from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.site.load import load, site_path
+from vpc_openvpn.site.plan import HostPlan, NatPlan, plan
 
 
 @cache

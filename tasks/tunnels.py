@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from pyinfra import host, state
 
-from credentials.store import Store
-from remote import operations
-from remote.files import Directory, File
-from remote.operations import Service
 from tasks import forward_path, identity, paths
 from templates import render
-from topology.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.files import Directory, File
+from vpc_openvpn.remote.operations import Service
+from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 NAT_UNIT = "openvpn-server@office.service"
 NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved what is new

@@ -7,7 +7,7 @@ from pyinfra.api.exceptions import DeployError
 
 from tasks import draining
 from tests.rendered.cases import plans
-from topology.plan import OfficePlan
+from vpc_openvpn.site.plan import OfficePlan
 
 
 @pytest.mark.parametrize(

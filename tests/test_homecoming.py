@@ -7,8 +7,8 @@ import pytest
 
 from tasks.homecoming import script
 from tests.conftest import EXAMPLE_SITE
-from topology.load import load
-from topology.plan import OFFICE, OfficePlan, plan
+from vpc_openvpn.site.load import load
+from vpc_openvpn.site.plan import OFFICE, OfficePlan, plan
 
 
 @pytest.mark.parametrize(

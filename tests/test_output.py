@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import EXAMPLE_SITE
-from topology.load import ROOT
+from vpc_openvpn.site.load import ROOT
 
 
 def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

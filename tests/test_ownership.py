@@ -9,8 +9,8 @@ import pytest
 
 from tasks.ownership import Record, anothers, cautions, parse, record, release, wrong_host
 from tests.conftest import EXAMPLE_SITE
-from topology.load import ROOT, load
-from topology.plan import HostPlan, plan
+from vpc_openvpn.site.load import ROOT, load
+from vpc_openvpn.site.plan import HostPlan, plan
 
 PLANS = plan(load(EXAMPLE_SITE))
 OFFICE, A, B = (PLANS[name] for name in ("office", "nat-us-east-1a", "nat-us-east-1b"))

@@ -8,10 +8,10 @@ from hypothesis import given
 
 from ssh_config import main, ssh_config
 from tests.conftest import EXAMPLE_SITE
-from tests.topology.strategies import Data, sites
-from topology.load import load
-from topology.model import Site
-from topology.plan import plan
+from tests.site.strategies import Data, sites
+from vpc_openvpn.site.load import load
+from vpc_openvpn.site.model import Site
+from vpc_openvpn.site.plan import plan
 
 
 def read_by_ssh(config: Path, *words: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from bench.command import measured, since
 from bench.deploys import goals, report, results, sections
 from bench.deploys.results import Results
 from bench.deploys.sections import GROWTH, SECTIONS, Extent, run
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parent
 FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"

@@ -16,7 +16,7 @@ from bench.outages.expected import check
 from bench.outages.losses import Repetition, Results
 from bench.outages.run import run
 from bench.outages.situations import KINDS, SITUATIONS, STRATEGIES
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parent
 FULL, TRIAL = HERE / "results" / "full.json", HERE / "results" / "trial.json"

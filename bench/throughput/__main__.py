@@ -13,7 +13,7 @@ from bench.command import measured, since
 from bench.throughput import figures, report, run
 from bench.throughput.figures import Results, Turn
 from bench.throughput.matrix import BARE, CONTENDERS, SWEEP, SWEPT, WAYS
-from output import outlive_reader
+from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parent
 FULL, SWEPT_FULLY, TRIAL = (HERE / "results" / f"{name}.json" for name in ("full", "sweep", "trial"))

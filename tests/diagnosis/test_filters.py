@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.filters import Packet, Verdict, from_iptables, from_nft, verdicts
+from vpc_openvpn.diagnosis.filters import Packet, Verdict, from_iptables, from_nft, verdicts
 
 DESK = Packet(
     what="a desk's packet",

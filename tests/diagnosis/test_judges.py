@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from diagnosis import nat, office
-from diagnosis.findings import Findings
 from tasks import forward_path
 from tests.diagnosis.test_filters import match, nft
 from tests.rendered.cases import LAB, plans
-from topology.plan import NatPlan, OfficePlan
+from vpc_openvpn.diagnosis import nat, office
+from vpc_openvpn.diagnosis.findings import Findings
+from vpc_openvpn.site.plan import NatPlan, OfficePlan
 
 OFFICE, NAT = (plans(LAB)[host] for host in ("office", "nat-us-east-1a"))
 assert isinstance(OFFICE, OfficePlan) and isinstance(NAT, NatPlan)

@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from diagnosis import routes
-from diagnosis.routes import Way
+from vpc_openvpn.diagnosis import routes
+from vpc_openvpn.diagnosis.routes import Way
 
 VPC, TUNNEL = IPv4Network("10.0.0.0/16"), IPv4Network("10.200.1.0/29")
 OFFICE_END = IPv4Address("10.200.1.2")

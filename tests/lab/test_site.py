@@ -6,8 +6,8 @@ import pytest
 
 from lab.layout import MAX_ZONES, Layout
 from lab.site import site_text
-from topology.load import load
-from topology.plan import NatPlan, OfficePlan, plan
+from vpc_openvpn.site.load import load
+from vpc_openvpn.site.plan import NatPlan, OfficePlan, plan
 
 
 @pytest.mark.parametrize("size", [1, 4, MAX_ZONES])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import apt
+from vpc_openvpn.remote import apt
 
 MINIMUM = {"openvpn": ("2.6", "Debian 12")}
 GONE = "E: The repository 'http://other.example stable Release' does not have a Release file."

@@ -4,7 +4,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from remote.facts import FileState, HostState, Installed, InstalledPackages, Probe, State, UnitState
+from vpc_openvpn.remote.facts import FileState, HostState, Installed, InstalledPackages, Probe, State, UnitState
 
 
 def answer(**questions: list[str]) -> State:

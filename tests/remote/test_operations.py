@@ -8,11 +8,11 @@ from pyinfra.api import Config, FunctionCommand, Inventory, StringCommand
 from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
-from remote import operations
-from remote.facts import FileState, State, UnitState
-from remote.files import File, sums
-from remote.operations import Service
-from remote.trial import Trial
+from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.commit_confirm import Trial
+from vpc_openvpn.remote.facts import FileState, State, UnitState
+from vpc_openvpn.remote.files import File, sums
+from vpc_openvpn.remote.operations import Service
 
 SETTINGS = File("/etc/sysctl.d/x.conf", "net.ipv4.ip_forward = 1\n")
 AS_WRITTEN = {SETTINGS.path: FileState("file", "644", "root", "root", SETTINGS.sha256)}

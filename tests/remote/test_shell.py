@@ -12,8 +12,8 @@ from pyinfra.api import Config, Host, Inventory
 from pyinfra.api import State as PyinfraState
 from pyinfra.connectors.util import OutputLine
 
-from remote import shell
-from remote.shell import BEGIN, END, Said, answer, enclosed, interpreter
+from vpc_openvpn.remote import shell
+from vpc_openvpn.remote.shell import BEGIN, END, Said, answer, enclosed, interpreter
 
 SCRIPT = """printf '%s\\n' 'it'\\''s' "$HOME" "a\\\\b" 100% \\! # a comment
 if true; then

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from credentials.store import Store
-from remote.files import File
 from tasks import firewall, forwarding, identity, neighbours, routing, tunnels
-from topology.load import load
-from topology.plan import HostPlan, plan
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.remote.files import File
+from vpc_openvpn.site.load import load
+from vpc_openvpn.site.plan import HostPlan, plan
 
 HERE = Path(__file__).parent
 LAB = "two-zones"

@@ -17,7 +17,7 @@ from tasks import forwarding
 from tests.conftest import EXAMPLE_SITE, Golden
 from tests.rendered.branches import Tracing
 from tests.rendered.cases import CASES, HERE, LAB, plans, rendered
-from topology.load import EXAMPLE, ROOT
+from vpc_openvpn.site.load import EXAMPLE, ROOT
 
 
 @pytest.mark.parametrize("case", CASES)

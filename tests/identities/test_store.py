@@ -1,0 +1,273 @@
+"""What the deploy reads from the store, and what it is told when it cannot."""
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pyrage import x25519
+
+from tests.identities.desk import Desk, new_identity
+from vpc_openvpn.identities.store import Store
+
+
+@pytest.fixture
+def ready(desk: Desk) -> Desk:
+    desk.credentials("init")
+    return desk
+
+
+def test_what_a_host_gets_is_a_pair(ready: Desk) -> None:
+    store = ready.store()
+    certificate = x509.load_pem_x509_certificate(store.certificate("office").encode())
+    key = load_pem_private_key(store.private_key("office").encode(), password=None)
+    assert key.public_key() == certificate.public_key()
+    assert store.certificate("office").startswith("-----BEGIN CERTIFICATE-----\n")
+    for text in (store.certificate("office"), store.private_key("office"), store.tls_crypt("us-east-1a")):
+        assert text.endswith("-----\n")
+
+
+def test_what_is_public_needs_no_age_identity(ready: Desk) -> None:
+    ready.age_key.unlink()
+    store = ready.store()
+    store.check(ready.plans())
+    assert store.certificate("office")
+    assert store.fingerprint("office")
+
+
+def test_a_secret_is_decrypted_once(ready: Desk) -> None:
+    store = ready.store()
+    secret = store.tls_crypt("us-east-1a")
+    ready.age_key.unlink()
+    (ready.folder / "tunnel-us-east-1a.key.age").unlink()
+    assert store.tls_crypt("us-east-1a") == secret
+
+
+def test_nothing_shows_what_the_store_has_decrypted(ready: Desk) -> None:
+    store = ready.store()
+    store.private_key("office")
+    assert repr(store) == str(store) == f"Store({str(ready.folder)!r})"
+
+
+def test_the_environment_chooses_the_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk.store().folder == desk.folder
+    monkeypatch.setenv("IDENTITIES", "~/keys")
+    assert desk.store().folder == desk.age_key.parents[2] / "keys"
+
+
+def test_all_that_is_missing_is_listed_at_once(ready: Desk) -> None:
+    for name in ("office.crt", "tunnel-us-east-1b.key.age", "nat-us-east-1a.key.age"):
+        (ready.folder / name).unlink()
+    with ready.refused() as text:
+        ready.store().check(ready.plans())
+    assert text == [
+        f"Missing in {ready.folder}: nat-us-east-1a.key.age, office.crt, tunnel-us-east-1b.key.age.\n"
+        "Run: python -m credentials init (or fetch them, if a colleague has made them)"
+    ]
+
+
+def test_a_limited_run_asks_for_no_more_than_its_hosts_need(ready: Desk) -> None:
+    for name in (
+        "office.key.age",
+        "nat-us-east-1b.crt",
+        "nat-us-east-1b.key.age",
+        "tunnel-us-east-1b.key.age",
+    ):
+        (ready.folder / name).unlink()
+    ready.store().check({"nat-us-east-1a": ready.plans()["nat-us-east-1a"]})
+    with ready.refused() as text:
+        ready.store().check({"office": ready.plans()["office"]})
+    assert "nat-us-east-1b.crt, office.key.age, tunnel-us-east-1b.key.age" in text[0]
+    assert "nat-us-east-1b.key.age" not in text[0], "the office never sees a nat's private key"
+
+
+def read(store: Store) -> None:
+    """Everything that a deploy to the office reads."""
+    store.certificate("office")
+    store.private_key("office")
+    store.tls_crypt("us-east-1a")
+
+
+@pytest.mark.parametrize("name", ["office.crt", "office.key.age", "tunnel-us-east-1a.key.age"])
+def test_a_file_that_is_gone(ready: Desk, name: str) -> None:
+    (ready.folder / name).unlink()
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [f"{ready.folder}/{name} does not exist.\nRun: python -m credentials init"]
+
+
+@pytest.mark.parametrize("name", ["office.key.age", "tunnel-us-east-1a.key.age"])
+@pytest.mark.parametrize("keep", [0, 100, 400, -70])
+def test_a_file_that_is_cut_short(ready: Desk, name: str, keep: int) -> None:
+    path = ready.folder / name
+    path.write_bytes(path.read_bytes()[:keep])
+    with ready.refused() as text:
+        read(ready.store())
+    assert text[0].startswith(f"{path} is damaged: ")
+    assert text[0].endswith(f".\nRestore it, if it is in git: git restore {path}")
+
+
+def test_a_certificate_that_is_cut_short(ready: Desk) -> None:
+    path = ready.folder / "office.crt"
+    path.write_text(path.read_text()[:-100])
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [f"{path} holds no certificate.\nRestore it: git restore {path}"]
+
+
+def test_a_certificate_of_another_host(ready: Desk) -> None:
+    path = ready.folder / "office.crt"
+    shutil.copy(ready.folder / "nat-us-east-1a.crt", path)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text[0].startswith(f"{path} is the certificate of 'nat-us-east-1a', not of 'office'.")
+
+
+def test_a_certificate_that_is_not_what_its_reviewer_read(ready: Desk) -> None:
+    path = ready.folder / "office.crt"
+    fingerprint = ready.store().fingerprint("office")
+    path.write_text(path.read_text().replace(fingerprint, fingerprint[::-1]))
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{path}: its line `Fingerprint:` is not the certificate's, {fingerprint}.\n"
+        f"Somebody has edited it. Look: git log --patch {path}"
+    ]
+
+
+def test_a_key_of_another_host(ready: Desk) -> None:
+    key, certificate = ready.folder / "office.key.age", ready.folder / "office.crt"
+    shutil.copy(ready.folder / "nat-us-east-1a.key.age", key)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{key} is not the key of {certificate}.\n"
+        f"Restore both from one commit: git restore --source COMMIT {key} {certificate}"
+    ]
+
+
+def test_secrets_that_changed_places(ready: Desk) -> None:
+    key, tunnel = ready.folder / "office.key.age", ready.folder / "tunnel-us-east-1a.key.age"
+    shutil.copy(key, ready.folder / "key")
+    shutil.copy(tunnel, key)
+    shutil.copy(ready.folder / "key", tunnel)
+    with ready.refused() as text:
+        ready.store().private_key("office")
+    assert text == [f"{key} holds no private key.\nRestore it: git restore {key}"]
+    with ready.refused() as text:
+        ready.store().tls_crypt("us-east-1a")
+    assert text == [f"{tunnel} holds no OpenVPN static key.\nRestore it: git restore {tunnel}"]
+
+
+def test_an_identity_that_is_nobodys(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = ready.site.with_name("stranger.key")
+    public = new_identity(stranger)
+    monkeypatch.setenv("AGE_IDENTITY_FILE", str(stranger))
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.folder}/office.key.age is not encrypted to you: {public}, from {stranger}.\n"
+        f"Use another age identity (set AGE_IDENTITY_FILE), or ask somebody who is in "
+        f"{ready.folder}/recipients.txt to add your public key there, "
+        "run `python -m credentials reencrypt` and commit."
+    ]
+
+
+def test_no_identity(ready: Desk) -> None:
+    ready.age_key.unlink()
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"No age identity, which decrypts the secrets: {ready.age_key} does not exist.\n"
+        "Put yours there, or set AGE_IDENTITY_FILE to its path, or AGE_IDENTITY to its text."
+    ]
+
+
+def test_an_identity_in_the_environment(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text())
+    ready.age_key.unlink()
+    read(ready.store())
+
+
+def test_an_empty_variable_is_not_set(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGE_IDENTITY", "")
+    monkeypatch.setenv("AGE_IDENTITY_FILE", "")
+    read(ready.store())
+
+
+def test_two_identities_at_once(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text())
+    monkeypatch.setenv("AGE_IDENTITY_FILE", str(ready.age_key))
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == ["AGE_IDENTITY and AGE_IDENTITY_FILE are both set. Unset one: unset AGE_IDENTITY"]
+
+
+def test_an_identity_file_with_an_old_and_a_new_key(ready: Desk) -> None:
+    ready.age_key.write_text(f"{x25519.Identity.generate()}\n\n{ready.age_key.read_text()}")
+    read(ready.store())
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_an_identity_that_others_can_read(ready: Desk, mode: int) -> None:
+    ready.age_key.chmod(mode)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.age_key} is a secret key, and others than its owner may use it (mode {mode:04o}).\n"
+        f"Run: chmod 600 {ready.age_key}"
+    ]
+
+
+def test_an_identity_that_is_a_folder(ready: Desk) -> None:
+    ready.age_key.unlink()
+    ready.age_key.mkdir(0o700)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [f"{ready.age_key}: Is a directory."]
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda text: text + "more", lambda text: "", lambda text: "# none\n"])
+def test_an_identity_that_is_none(ready: Desk, change: Callable[[str], str]) -> None:
+    ready.age_key.write_text(change(ready.age_key.read_text()))
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.age_key} holds no age identity.\nIt must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("AGE-PLUGIN-YUBIKEY-1QQQQQQQQQQQQQ", "holds an identity of an age plugin"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn", "is an ssh key"),
+    ],
+)
+def test_an_identity_of_a_plugin_or_ssh(ready: Desk, line: str, wrong: str) -> None:
+    ready.age_key.write_text(f"# kept elsewhere\n{line}\n")
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.age_key} {wrong}, which is not supported.\n"
+        "It must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
+    ]
+
+
+def test_an_identity_that_is_cut_short(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text()[:-5])
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == ["AGE_IDENTITY holds an age identity that is damaged or cut short.\nRestore it from your backup."]
+
+
+@pytest.mark.parametrize("start", ["age-encryption.org/v1\n-> scrypt ", "-----BEGIN AGE ENCRYPTED FILE-----\n"])
+def test_an_identity_behind_a_passphrase(ready: Desk, start: str) -> None:
+    ready.age_key.write_text(start)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text == [
+        f"{ready.age_key} is protected by a passphrase, which is not supported.\n"
+        'Decrypt it for one shell: export AGE_IDENTITY="$(age --decrypt FILE)"'
+    ]

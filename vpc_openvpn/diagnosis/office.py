@@ -1,0 +1,243 @@
+"""What the office router's answers mean: `templates/office/proof.sh` has asked."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from vpc_openvpn.diagnosis import routes
+from vpc_openvpn.diagnosis.filters import Packet
+from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
+from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, tables
+from vpc_openvpn.site.plan import ZONES_RULE, ZONES_TABLE, OfficePlan, Tunnel
+
+BFD_PORT = 3784
+
+
+def judge(plan: OfficePlan, output: str, route_protocol: str, *, patient: bool) -> Findings:
+    """What of `plan` does not hold, and what was not seen. `patient`: what was just started has had its time."""
+    return _Office(plan, answers(output), route_protocol, patient).findings()
+
+
+class _Office:
+    def __init__(self, plan: OfficePlan, found: dict[str, list[str]], protocol: str, patient: bool) -> None:
+        self._plan, self._found, self._protocol, self._patient = plan, found, protocol, patient
+        self._interfaces = plan.interfaces
+        self._states = defaultdict(set)
+        for line in found.get("state", []):
+            zone, state = line.split()
+            self._states[zone].add(state)
+        self._tunnels = {tunnel.zone: tunnel for tunnel in plan.tunnels}
+        self._rulesets = tables(found)
+        self._lost: set[str] = set()  # zones of which it is known why their probes do not answer
+
+    def findings(self) -> Findings:
+        result = Findings(complaints(self._found))
+        result.wrong += self._large()
+        result.wrong += self._ways()
+        self._forwarding(result)
+        self._probes(result)
+        result.unproved += self._lans()
+        gateways = routes.default_routes(document(self._found, "routes"))
+        if len(gateways) > 1:
+            result.unproved.append(
+                f"the router has {len(gateways)} default routes at once, {' and '.join(gateways)}: a tunnel leaves by"
+                " either, and with a fixed `office.public_address` the NATs admit only what that lists"
+            )
+        return result
+
+    def _large(self) -> Iterator[str]:
+        by_size = defaultdict(list)
+        for line in self._found.get("large", []):
+            interface, mtu, *fits = line.split()
+            by_size[mtu, *fits].append(interface)
+        for (mtu, *fits), interfaces in by_size.items():
+            yield (
+                f"packets of {mtu} bytes do not cross {', '.join(sorted(interfaces))}, though small ones do: the line"
+                " between office and NAT carries less, without a word. "
+                + (
+                    f"Write tunnels: {{mtu: {fits[0]}}} in site.yml"
+                    if fits
+                    else "Nor do those of 1280, the least there is"
+                )
+            )
+
+    # --- the kernel's way for a desk's packet -----------------------------------------------------------------------
+
+    def _ways(self) -> Iterator[str]:
+        by_rule: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        away: dict[str, routes.Way] = {}
+        for zone, network, desk, _, taken in self._answers_of_ways():
+            tunnel = self._tunnels[zone]
+            if taken.interface == self._home(tunnel) or self._may_take_a_detour(zone, taken):
+                continue
+            self._lost.add(zone)
+            rules = document(self._found, "rules")
+            ahead = routes.rule_ahead(rules, taken, ZONES_RULE, self._protocol, desk, tunnel.beyond)
+            if ahead:
+                by_rule[ahead, str(network), taken.interface].append(zone)
+            else:
+                away[zone] = taken
+        for (ahead, lan, interface), zones in by_rule.items():
+            priority, _, words = ahead.partition(" ")
+            yield (
+                f"ip rule {priority} ({words}) comes before ours, {ZONES_RULE}: what desks of {lan} send to"
+                f" {', '.join(zones)} {f'leaves by {interface}' if interface else 'goes nowhere'}. Give it a priority"
+                f" behind ours where it is made; for now type: ip rule del priority {priority} &&"
+                f" ip rule add {words} priority {routes.FOREIGN_PRIORITY}"
+            )
+        yield from self._away(away)
+
+    def _answers_of_ways(self) -> list[tuple[str, IPv4Network, IPv4Address, str, routes.Way]]:
+        """Zone, office network, desk, the network's interface, the kernel's answer; in the order of the site file."""
+        found = []
+        for line in self._found.get("way", []):
+            zone, network, desk, interface, said = line.split(" ", 4)
+            found.append((zone, IPv4Network(network), IPv4Address(desk), interface, routes.way(said)))
+        order = list(self._tunnels)
+        return sorted(found, key=lambda each: order.index(each[0]))
+
+    def _home(self, tunnel: Tunnel) -> str:
+        return self._plan.connection_to(tunnel.zone).interface
+
+    def _may_take_a_detour(self, zone: str, taken: routes.Way) -> bool:
+        states = self._states[zone]
+        return taken.interface in self._interfaces and (
+            "drained" in states or (not self._patient and bool(states & {"doubted", "silent"}))
+        )
+
+    def _away(self, away: dict[str, routes.Way]) -> Iterator[str]:
+        """Zones that no rule of others keeps from their tunnels; one sentence for those with the same cause."""
+        hears = {zone: state for zone, _, state in map(str.split, self._found.get("bfd", []))}
+        alike: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
+        for zone, taken in away.items():
+            if taken.interface in self._interfaces:
+                where = f"by a detour, {taken.interface}, not by the zone's own tunnel"
+            elif taken.interface:
+                where = f"by {taken.interface}, not by the zone's own tunnel"
+            else:
+                where = "nowhere"
+            states = " and ".join(sorted(self._states[zone] - {"drained"}))
+            alike[where, states, hears.get(zone, "Up") == "Up"].append(zone)
+        for (where, states, heard), zones in alike.items():
+            said = f"{', '.join(zones)}: a desk's packets go {where}"
+            tunnel = self._tunnels[zones[0]]
+            if states:
+                yield f"{said}: the tunnel is {states}. See detour show on the router; type the same again in a minute"
+            elif heard:
+                yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES_TABLE}"
+            else:
+                nats = [self._tunnels[zone].nat_host for zone in zones]
+                causes = [each.sentence("BFD's packets, which say that a NAT lives") for each in self._deaf(tunnel)]
+                causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
+                yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
+
+    def _deaf(self, tunnel: Tunnel) -> list[Obstacle]:
+        ends = tunnel.nat_address, tunnel.office_address
+        packet = Packet("BFD", "input", *ends, "udp", BFD_PORT, iif=self._home(tunnel), ttl=255)
+        return obstacles(self._rulesets, [packet])
+
+    # --- firewalls ---------------------------------------------------------------------------------------------------
+
+    def _forwarding(self, result: Findings) -> None:
+        """Chains in the way of desks' packets, of their answers, and of their addresses, with the zones concerned."""
+        found: dict[tuple[str, bool, str], tuple[Obstacle, list[str]]] = {}
+        for zone, network, desk, lan, _ in self._answers_of_ways():
+            tunnel = self._tunnels[zone]
+            for each in obstacles(self._rulesets, _crossing(tunnel, desk, lan, self._home(tunnel))):
+                key = each.verdict.where, each.certain, each.packet.what.format(network=network, zones="{zones}")
+                zones = found.setdefault(key, (each, []))[1]
+                zones += [zone] if zone not in zones else []
+        for (_, certain, what), (obstacle, zones) in found.items():
+            sentence = obstacle.sentence(what.format(zones=", ".join(zones)))
+            sentence += " (and the same for each tunnel)" if len(zones) > 1 else ""
+            (result.wrong if certain else result.unproved).append(sentence)
+
+    # --- probes ------------------------------------------------------------------------------------------------------
+
+    def _probes(self, result: Findings) -> None:
+        not_asked = []
+        for line in sorted(self._found.get("probe", [])):
+            zone, state = line.split()
+            if state == "not-asked":
+                not_asked.append(zone)
+            elif zone in self._lost:
+                continue
+            elif state == "silent":
+                result.unproved.append(
+                    f"{zone}: its probe answers neither the office nor its NAT, so whether a desk's packets arrive"
+                    " there was not proved. Is it on, and does its security group admit pings?"
+                )
+            elif state != "answers":
+                reached = state == "masqueraded-only"
+                result.wrong.append(_lost(self._plan, self._tunnels[zone], self._plan.probes[zone], reached=reached))
+        if not_asked:
+            zones = ", ".join(not_asked)
+            result.unproved.append(
+                f"{zones}: that a desk's packets arrive at a host there was not proved. Write `probe`, the address of a"
+                " host that answers pings, in the zone's block of site.yml; the router asks it from its address in an"
+                " office LAN, and has to have one"
+            )
+
+    def _lans(self) -> Iterator[str]:
+        for line in self._found.get("lan", []):
+            network, desk, *route = line.split()
+            if not route or route[0] in ("default", "RTNETLINK", "unreachable", "blackhole"):
+                yield (
+                    f"{network}: this router has no way to it but its default route, so nothing was proved for desks"
+                    f" there. Is its port down, or its route missing? See: ip route get {desk}"
+                )
+
+
+def _crossing(tunnel: Tunnel, desk: IPv4Address, lan: str, interface: str) -> Sequence[Packet]:
+    there = tunnel.beyond
+    return (
+        Packet("what desks of {network} send to {zones}", "forward", desk, there, iif=lan, oif=interface),
+        Packet(
+            "what {zones} answers to desks of {network}",
+            "forward",
+            there,
+            desk,
+            iif=interface,
+            oif=lan,
+            state="established",
+        ),
+        Packet("what desks of {network} send to {zones}", "postrouting", desk, there, oif=interface),
+    )
+
+
+def _lost(plan: OfficePlan, tunnel: Tunnel, target: IPv4Address, *, reached: bool) -> str:
+    """Why a probe answers the NAT's own address, or other NATs, and not the office."""
+    lans = ", ".join(map(str, plan.lans))
+    nat = tunnel.nat_host
+    interface = (
+        "aws ec2 describe-network-interfaces --filters"
+        f" Name=association.public-ip,Values={tunnel.remote} --query 'NetworkInterfaces[].[NetworkInterfaceId"
+    )
+    if not reached:
+        return (
+            f"{tunnel.zone}: its probe {target} answers through another zone's NAT, and not through its own, {nat}."
+            + in_order(
+                [
+                    f"{nat}'s security group does not let packets out to {target}: {interface},Groups]'",
+                    f"the security group of {target} does not admit {nat}'s",
+                    f"another firewall on {nat}: nft list ruleset",
+                ]
+            )
+        )
+    [subnet] = [each for each in tunnel.subnets if target in each] or [tunnel.subnets[-1]]
+    return (
+        f"{tunnel.zone}: its probe {target} answers {nat}, and does not answer the office's own addresses ({lans}):"
+        " desks do not reach it. Likely, in this order:"
+        + in_order(
+            [
+                f"source/destination check of {nat}'s interface is on: {interface},SourceDestCheck]'; off:"
+                " aws ec2 modify-network-interface-attribute --no-source-dest-check --network-interface-id ENI",
+                f"the route table of {subnet} does not lead {lans} to {nat}'s interface: aws ec2 describe-route-tables"
+                f" --filters Name=route.destination-cidr-block,Values={plan.lans[0]}"
+                f" (console: VPC → Subnets → {subnet} → Route table)",
+                f"the security group of {target} does not admit {lans}: aws ec2 describe-network-interfaces --filters"
+                f" Name=addresses.private-ip-address,Values={target} --query 'NetworkInterfaces[].Groups'",
+                f"another firewall on {nat}, or on {target}: nft list ruleset",
+            ]
+        )
+    )

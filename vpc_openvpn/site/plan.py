@@ -1,0 +1,354 @@
+"""What each host must be: a site → one plan per host, with every derived value computed once, here.
+
+Plans are frozen and hold nothing but values. Adding or removing a zone changes no other tunnel; the office's plan gains
+or loses that one tunnel, and another zone's plan only what it may carry as that zone's detour.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, NatSsh, OfficeSsh, Site, Zone
+
+TUNNEL_PREFIX = 29  # OpenVPN's server mode refuses a /30
+ADDRESSES_PER_NUMBER = 256
+SINGLE = "single"
+HOME_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
+DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
+BEATS = 5  # of BFD's packets that must all be lost
+# The office router's routing tables, and its rules' priorities, in the order in which the kernel asks them. A tunnel's
+# number is added. Linux itself uses none from 8000 to 9999.
+OWN_RULES, HOLD_RULES, WAIT_RULES, PIN_RULES, ZONES_RULE = 8000, 8300, 8600, 8900, 9200
+ROUTER_RULE, ROUTER_TABLE = 9199, 9800  # for what the office router itself sends
+LANS_RULE, NO_LAN_RULE = 32764, 32765  # the last ones before the main table's, behind those of the router's owner
+ZONES_TABLE, HOLD_TABLES, WAIT_TABLES, OWN_TABLES = 8600, 8900, 9200, 9500
+MARK_MASK = "0xff000000"
+OFFICE = "office"  # the office router's name in the inventory, and in its certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """How the operator reaches a host. Paths are absolute for a site that was loaded from a file."""
+
+    host: str
+    user: str
+    port: int
+    key: Path | None  # None: ssh's agent and default keys
+    known_hosts: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How the office router names one tunnel's way, in its kernel. All numbers are ours alone there.
+
+    A connection is marked with the tunnel that it began on. `pin` is the table for what is so marked; `hold` and `wait`
+    are for marked TCP, and keep a connection where it is through a pause that would move others. They are two tables
+    because between a route that goes and another that comes in its place a packet would slip through. `own` leads
+    through the tunnel in each of its states, for health checks of its far end. `mark` is written as iptables and ip
+    take it, value and mask.
+    """
+
+    number: int
+
+    @property
+    def mark(self) -> str:
+        return f"{self.number << 24:#x}/{MARK_MASK}"
+
+    @property
+    def pin(self) -> int:
+        return ZONES_TABLE + self.number
+
+    @property
+    def hold(self) -> int:
+        return HOLD_TABLES + self.number
+
+    @property
+    def wait(self) -> int:
+        return WAIT_TABLES + self.number
+
+    @property
+    def own(self) -> int:
+        return OWN_TABLES + self.number
+
+    @property
+    def own_rule(self) -> int:
+        """Priority of the rule for what has the tunnel's own address."""
+        return OWN_RULES + self.number
+
+    @property
+    def hold_rule(self) -> int:
+        return HOLD_RULES + self.number
+
+    @property
+    def wait_rule(self) -> int:
+        return WAIT_RULES + self.number
+
+    @property
+    def pin_rule(self) -> int:
+        return PIN_RULES + self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One OpenVPN connection, office ↔ one nat. Both ends' plans hold the same one. `mtu` in bytes."""
+
+    zone: str
+    number: int
+    network: IPv4Network
+    nat_address: IPv4Address
+    office_address: IPv4Address
+    office_interface: str
+    nat_interface: str
+    nat_host: str
+    remote: IPv4Address  # the nat's public address, to which the office connects
+    port: int
+    mtu: int
+    detection: int  # milliseconds of silence after which it is dead
+    subnets: tuple[IPv4Network, ...]  # the zone's public and private ones
+
+    @property
+    def beyond(self) -> IPv4Address:
+        """An address that the nat would forward to, for packets that end at the nat.
+
+        No host has it, not even the nat: the first four addresses of each subnet are AWS's ("Subnet CIDR blocks").
+        """
+        return self.subnets[-1][3]
+
+    @property
+    def beat(self) -> int:
+        """Milliseconds between two of BFD's packets. A tunnel of which BEATS in a row are lost is dead."""
+        return self.detection // BEATS
+
+    @property
+    def paths(self) -> "Paths":
+        """The office router's routing tables, rules and marks for this tunnel."""
+        return Paths(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A subnet as reached through one connection; of several such routes the highest `preference` wins."""
+
+    subnet: IPv4Network
+    preference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One OpenVPN client on the office router: to one nat or, under `single`, to one of them at a time.
+
+    `subnets` are those that may be reached through it; hosts in `home` may also begin connections to the office.
+    """
+
+    name: str  # of OpenVPN's instance
+    interface: str
+    tunnels: tuple[Tunnel, ...]
+    home: tuple[IPv4Network, ...]
+    routes: tuple[Route, ...]
+
+    @property
+    def tunnel(self) -> Tunnel:
+        """Its one tunnel; not under `single`."""
+        [tunnel] = self.tunnels
+        return tunnel
+
+    @property
+    def subnets(self) -> tuple[IPv4Network, ...]:
+        return tuple(route.subnet for route in self.routes)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How the office router checks that a zone's nat forwards: it asks `target` through the zone's tunnel and, while
+    no answer comes, through the `others`, the tunnels of the zone's detours.
+    """
+
+    tunnel: Tunnel
+    target: IPv4Address
+    answers: bool  # `target` answers pings itself; if not, the nat is asked about a packet that it would forward there
+    others: tuple[Tunnel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfficePlan:
+    """All that the office router must be. Tunnels are in the order of the site file."""
+
+    role: ClassVar[str] = "office"
+
+    host: str
+    ssh: Ssh
+    strategy: str
+    lans: tuple[IPv4Network, ...]
+    vpc: tuple[IPv4Network, ...]
+    operators: tuple[IPv4Network, ...]
+    tunnels: tuple[Tunnel, ...]
+    connections: tuple[Connection, ...]
+    watches: tuple[Watch, ...]  # none under `single`
+    probes: Mapping[str, IPv4Address]  # by zone, of those that have one
+
+    def connection_to(self, zone: str) -> Connection:
+        """The one that leads, or under `single` may lead, to the zone's own nat."""
+        [connection] = [each for each in self.connections if zone in [tunnel.zone for tunnel in each.tunnels]]
+        return connection
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The tunnels' on this host."""
+        return tuple(connection.interface for connection in self.connections)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The inventory's groups that the host is in."""
+        return (self.role,)
+
+
+@dataclass(frozen=True, slots=True)
+class NatPlan:
+    """All that one zone's nat must be."""
+
+    role: ClassVar[str] = "nat"
+
+    host: str
+    zone: str
+    ssh: Ssh
+    strategy: str
+    private_address: IPv4Address
+    public_address: IPv4Address
+    private_subnets: tuple[IPv4Network, ...]
+    subnets: tuple[IPv4Network, ...]  # public and private
+    detoured: tuple[IPv4Network, ...]  # other zones' subnets that the office may reach through this nat
+    lans: tuple[IPv4Network, ...]
+    vpc: tuple[IPv4Network, ...]
+    operators: tuple[IPv4Network, ...]
+    office_addresses: tuple[IPv4Address, ...]  # public ones, one for each internet line; none: dynamic
+    tunnel: Tunnel
+
+    @property
+    def tunnels(self) -> tuple[Tunnel, ...]:
+        """Its one tunnel, for what does the same with every tunnel of a host."""
+        return (self.tunnel,)
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The tunnels' on this host."""
+        return (self.tunnel.nat_interface,)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The inventory's groups that the host is in."""
+        return (self.role, self.zone)
+
+
+HostPlan: TypeAlias = OfficePlan | NatPlan
+
+
+def plan(site: Site) -> dict[str, HostPlan]:
+    """Every host's plan by the host's name: the office first, then the nats in the order of the site file."""
+    tunnels = {zone.name: _tunnel(site, zone) for zone in site.zones}
+    plans: list[OfficePlan | NatPlan] = [_office_plan(site, tunnels)]
+    plans += (_nat_plan(site, zone, tunnels) for zone in site.zones)
+    return {each.host: each for each in plans}
+
+
+def nat_host(zone: str) -> str:
+    """The name of a zone's nat in the inventory."""
+    return f"nat-{zone}"
+
+
+def _detours(site: Site, zone: Zone) -> tuple[str, ...]:
+    """The zones by which `zone` is reached while its own nat is dead, best first."""
+    if site.strategy == SINGLE or site.detour == "off":
+        return ()
+    if zone.detour is not None:
+        return zone.detour
+    return tuple(each.name for each in site.zones if each.name != zone.name)
+
+
+def _carried(site: Site, name: str) -> tuple[Zone, ...]:
+    """The other zones that may be reached through the nat of the zone `name`."""
+    if site.strategy == SINGLE:
+        return tuple(zone for zone in site.zones if zone.name != name)
+    return tuple(zone for zone in site.zones if name in _detours(site, zone))
+
+
+def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
+    single = site.strategy == SINGLE
+    return OfficePlan(
+        host=OFFICE,
+        ssh=_ssh(site, site.office.ssh, site.office.ssh.host),
+        strategy=site.strategy,
+        lans=site.office.lans,
+        vpc=site.vpc.network,
+        operators=site.operators,
+        tunnels=tuple(tunnels.values()),
+        connections=(_single(tunnels),) if single else tuple(_connection(site, zone, tunnels) for zone in site.zones),
+        probes={zone.name: zone.probe for zone in site.zones if zone.probe},
+        watches=() if single else tuple(_watch(site, zone, tunnels) for zone in site.zones),
+    )
+
+
+def _single(tunnels: Mapping[str, Tunnel]) -> Connection:
+    subnets = tuple(subnet for tunnel in tunnels.values() for subnet in tunnel.subnets)
+    routes = tuple(Route(subnet, HOME_PREFERENCE) for subnet in subnets)
+    return Connection("vpc", SINGLE_INTERFACE, tuple(tunnels.values()), subnets, routes)
+
+
+def _connection(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Connection:
+    tunnel = tunnels[zone.name]
+    routes = [Route(subnet, HOME_PREFERENCE) for subnet in tunnel.subnets]
+    for other in _carried(site, zone.name):
+        preference = DETOUR_PREFERENCE - _detours(site, other).index(zone.name)
+        routes += (Route(subnet, preference) for subnet in tunnels[other.name].subnets)
+    return Connection(f"vpc-{zone.name}", tunnel.office_interface, (tunnel,), tunnel.subnets, tuple(routes))
+
+
+def _watch(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Watch:
+    tunnel = tunnels[zone.name]
+    others = tuple(tunnels[name] for name in _detours(site, zone))
+    return Watch(tunnel, zone.probe or tunnel.beyond, answers=zone.probe is not None, others=others)
+
+
+def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
+    nat, tunnel = zone.nat, tunnels[zone.name]
+    return NatPlan(
+        host=tunnel.nat_host,
+        zone=zone.name,
+        ssh=_ssh(site, nat.ssh, nat.ssh.host or str(nat.public_address)),
+        strategy=site.strategy,
+        private_address=nat.private_address,
+        public_address=nat.public_address,
+        private_subnets=zone.subnets.private,
+        subnets=tunnel.subnets,
+        detoured=tuple(sorted(subnet for other in _carried(site, zone.name) for subnet in tunnels[other.name].subnets)),
+        lans=site.office.lans,
+        vpc=site.vpc.network,
+        operators=site.operators,
+        office_addresses=site.office.public_address,
+        tunnel=tunnel,
+    )
+
+
+def _tunnel(site: Site, zone: Zone) -> Tunnel:
+    first = site.tunnels.network.network_address + zone.number * ADDRESSES_PER_NUMBER
+    network = IPv4Network((first, TUNNEL_PREFIX))
+    return Tunnel(
+        zone=zone.name,
+        number=zone.number,
+        network=network,
+        nat_address=network[1],  # OpenVPN's server takes the first
+        office_address=network[2],
+        office_interface=zone.interface,
+        nat_interface=NAT_INTERFACE,
+        nat_host=nat_host(zone.name),
+        remote=zone.nat.public_address,
+        port=zone.tunnel.port,
+        mtu=site.tunnels.mtu,
+        detection=site.tunnels.detection,
+        subnets=zone.subnets.public + zone.subnets.private,
+    )
+
+
+def _ssh(site: Site, ssh: OfficeSsh | NatSsh, host: str) -> Ssh:
+    return Ssh(host, ssh.user, ssh.port, ssh.key or site.ssh.key, site.ssh.known_hosts)
