@@ -6,21 +6,19 @@ RUN := $(VENV)/bin
 # What the lab's targets install (lab/system.py says what for); python3-venv is for the virtual environment.
 PACKAGES := curl iproute2 iputils-ping mmdebstrap nftables openssh-client python3-venv strace systemd-container
 
-# Says which requirements the virtual environment holds. Named after their content: git does not keep modification times.
-STAMP := $(VENV)/.installed-$(shell cksum < requirements-dev.txt | tr ' ' -)
-
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-machines planned requirements clean ready packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-machines requirements clean ready packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1 /p' $(MAKEFILE_LIST) | while read -r target what; do \
+	@echo "For contributors; operators have ./vpc --help"; sed -n 's/^\([a-z-]*\):[^#]*## /\1 /p' $(MAKEFILE_LIST) | while read -r target what; do \
 	  printf '  make %-14s%s\n' "$$target" "$$what"; done
 
-setup: $(STAMP) ## make .venv, which is all that deploys need: on any Linux or macOS with Python 3.11; no root
+setup: ## make .venv, with what contributors need (for deploys: ./vpc setup); no root
+	@PYTHON=$(PYTHON) ./vpc setup --dev
 
-check: $(STAMP) ## ruff, mypy and the fast tests; needs neither root nor the lab
+check: setup ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
@@ -46,7 +44,7 @@ test-machines: ready ## hosts as virtual machines, with a boot of their own (QUI
 	QUICK=$(QUICK) $(RUN)/python -m pytest tests/machines
 
 demo: ready ## an office, a VPC and its tunnels on this machine; root
-	$(RUN)/python demo.py
+	$(RUN)/python -m lab.demo
 
 outages: ready ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
@@ -56,30 +54,19 @@ bench: ready ## what deploys cost and tunnels carry, beside others that do the s
 	  $(RUN)/python -m bench.$$what $(if $(QUICK),--quick) || status=1; \
 	done; exit $$status
 
-# Of itself make exits with 0 or, whatever went wrong, with 2. Asked a question (-q) it can exit with 1 as well: when it
-# comes to a line that it would have to run. Lines that begin with + it runs even then.
-ifeq ($(MAKECMDGOALS),drift)
-MAKEFLAGS := q$(MAKEFLAGS)
-endif
-DRIFT := $(VENV)/.drift
-STATUS = $(shell cat $(DRIFT) 2>/dev/null)
+# Names of the last release, until the next.
+drift:
+	@echo "This is a verb now. Type: ./vpc drift" >&2; exit 1
 
-drift: planned ## do the hosts match site.yml? exits 0: they do, 2: changes pending, 1: cannot tell
-	$(if $(filter 0 2,$(STATUS)),+@exit $(STATUS),@false)
-
-planned:
-	+@rm -f $(DRIFT); if [ -x $(RUN)/python ]; then $(RUN)/python drift.py; echo $$? > $(DRIFT); \
-	  else echo "There is no $(VENV) yet. Run: make setup" >&2; fi
-
-rebuild: $(STAMP) ## a blank machine becomes its zone's NAT again: ZONE=us-east-1b [HOST_KEY=SHA256:…]; also HOST=office, HOST=all
-	@$(RUN)/python rebuild.py $(ZONE:%=nat-%) $(HOST) $(HOST_KEY:%=--host-key %)
+rebuild:
+	@echo "This is a verb now. Type: ./vpc rebuild $(if $(ZONE)$(HOST),$(ZONE) $(HOST),ZONE)$(HOST_KEY:%= --host-key %)" >&2; exit 1
 
 # Only the public index, whatever this machine adds to it: the hashes must fit what everybody else downloads.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL PIP_CONFIG_FILE=/dev/null \
   CUSTOM_COMPILE_COMMAND='make requirements' $(VENV)/pip-tools/bin/pip-compile --quiet --generate-hashes \
   --strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-requirements: $(STAMP) ## pin each requirements*.in in its requirements*.txt; UPGRADE=1 takes newer versions
+requirements: setup ## pin each requirements*.in in its requirements*.txt; UPGRADE=1 takes newer versions
 	$(RUN)/python -m venv $(VENV)/pip-tools
 	$(VENV)/pip-tools/bin/pip install --quiet pip-tools==7.6.2
 	$(PIP_COMPILE) --output-file=requirements.txt requirements.in
@@ -99,7 +86,7 @@ root:
 	  "have to set sysctls of their own: use a machine, real or virtual, or docker run --privileged." >&2; exit 1; }
 
 packages:
-	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Deploys do not: make setup" >&2; exit 1; }
+	@command -v dpkg-query >/dev/null || { echo "The lab needs Debian or Ubuntu. Deploys do not: ./vpc setup" >&2; exit 1; }
 	@missing=$$(for package in $(PACKAGES); do \
 	    dpkg-query -W -f '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || printf '%s ' "$$package"; \
 	  done); \
@@ -107,15 +94,3 @@ packages:
 	  [ "$$(id -u)" = 0 ] || { echo "Missing; run: sudo apt-get install $$missing" >&2; exit 1; }; \
 	  export DEBIAN_FRONTEND=noninteractive; set -x; \
 	  apt-get -q update && apt-get -q install --yes --no-install-recommends $$missing
-
-$(STAMP):
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON); 3.11 or newer is needed. On Debian and Ubuntu:" \
-	  "sudo apt-get install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "This is Python %d.%d;" \
-	  " 3.11 or newer is needed. If it is there under another name: make PYTHON=python3.11 setup" % v[:2])'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
-	  "On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	[ -x $(RUN)/pip ] || $(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
-	@rm -f $(VENV)/.installed-*
-	@touch $@

@@ -20,5 +20,5 @@ forwarding.enable(plan)
 tunnels.configure(plan, store)
 routing.run(plan)
 tunnels.run(plan, store, zone_names())
-if host.data.get("proof") != "no":  # rebuild.py sees to the office while a NAT is not there yet
+if host.data.get("proof") != "no":  # a rebuild sees to the office while a NAT is not there yet
     forward_path.prove(plan)

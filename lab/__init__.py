@@ -20,5 +20,5 @@ Bird's-eye view, from what knows nothing to what knows everything:
     cli          the verbs
 
 The machine's own network namespace, firewall and sysctls are never touched: cables are made between
-namespaces, bridges inside one. Of the cookbook the lab uses only what a user does, `python -m credentials`.
+namespaces, bridges inside one. Of the cookbook the lab uses only what a user does, `./vpc identities init`.
 """

@@ -314,13 +314,13 @@ def _operator_environment() -> dict[str, str]:
 
 def _make_credentials() -> int:
     """Do as a user would: create the identities that a deploy needs."""
-    command = [sys.executable, "-m", "credentials", "init"]
+    command = [str(REPOSITORY / "vpc"), "identities", "init"]
     environment = os.environ | _operator_environment()
     status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
     if status != 0:
         raise LabError(
-            "the lab is up, but has no identities: `python -m credentials init` failed. Try again with:\n"
-            "  python -m lab run -- python -m credentials init"
+            "the lab is up, but has no identities: `./vpc identities init` failed. Try again with:\n"
+            "  python -m lab run -- ./vpc identities init"
         )
     return 0
 

@@ -11,7 +11,7 @@ from vpc_openvpn.remote.facts import Probe, ask
 from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
 
-def switch(plan: HostPlan, zone: object, *, back: object) -> None:
+def switch(plan: HostPlan, zone: object, *, back: bool) -> None:
     """Have the office send new connections to `zone` by a detour or, with `back`, through its own NAT again.
 
     Raises `DeployError`, before any host is changed, for a zone that is not there or has no detour that works, and
@@ -22,8 +22,6 @@ def switch(plan: HostPlan, zone: object, *, back: object) -> None:
             raise DeployError("a zone is drained on the office router. Write: --limit office. Nothing was done.")
         return
     name = _checked(plan, zone)
-    if not isinstance(back, bool):
-        raise DeployError(f"back={back} is neither true nor false. Write: --data back=true")
     if not back and (complaint := without_detour(plan, name, ask(Probe(f"{paths.DETOUR} show")))):
         raise DeployError(complaint)
     operations.switched(
@@ -43,7 +41,7 @@ def without_detour(plan: OfficePlan, zone: str, shown: str) -> str:
     state_of = "; ".join(f"{detour}: {found.get(detour, 'not deployed')}" for detour in detours)
     return (
         f"{zone} has no detour that works now ({state_of}): new connections would go through its own NAT all the same."
-        f" Mend one (make rebuild ZONE={detours[0]}), or give it back (--data zone={detours[0]} --data back=true)."
+        f" Mend one (./vpc rebuild {detours[0]}), or give it back (./vpc undrain {detours[0]})."
         " Nothing was done."
     )
 

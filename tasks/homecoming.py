@@ -49,7 +49,7 @@ home() {
         if [ "$(date +%s)" -ge "$deadline" ]; then
             hop=$(echo "$said" | sed -n 's/^From \\([0-9.]*\\) .*Time to live.*/\\1/p')
             echo "$1: new connections go through ${hop:-no tunnel}, not through $3, its own NAT. See detour show on" \
-                "the office router; for a drained zone: pyinfra inventory.py drain.py --data zone=$1 --data back=true"
+                "the office router; for a drained zone: ./vpc undrain $1"
             return
         fi
         sleep 0.5

@@ -134,7 +134,7 @@ def run(plan: HostPlan) -> None:
         units=UNITS,
         notices={
             path: f"{zone} is drained: new connections avoid its NAT while a detour works. To give it back:"
-            f" pyinfra inventory.py drain.py --data zone={zone} --data back=true"
+            f" ./vpc undrain {zone}"
             for path, zone in drained.items()
         },
     )

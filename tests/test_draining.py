@@ -1,4 +1,4 @@
-"""What drain.py refuses, before a host is touched."""
+"""What a drain refuses, before a host is touched."""
 
 from unittest.mock import Mock
 
@@ -11,25 +11,23 @@ from vpc_openvpn.site.plan import OfficePlan
 
 
 @pytest.mark.parametrize(
-    ("case", "zone", "back", "error"),
+    ("case", "zone", "error"),
     [
         (
             "example",
             None,
-            False,
             r"which zone\? Write: --data zone=us-east-1a \(the zones are us-east-1a, us-east-1b\)",
         ),
-        ("example", "us-east-1", False, "there is no zone us-east-1: did you mean us-east-1[ab]"),
-        ("example", "frankfurt", False, "there is no zone frankfurt: there are us-east-1a, us-east-1b"),
-        ("example", "us-east-1a", "perhaps", "back=perhaps is neither true nor false. Write: --data back=true"),
-        ("detour-off", "us-east-1a", False, "us-east-1a has no detour"),
-        ("single", "eu-west-3a", False, "eu-west-3a has no detour"),
-        ("dynamic-two-lans", "eu-west-3c", False, "eu-west-3c has no detour"),
+        ("example", "us-east-1", "there is no zone us-east-1: did you mean us-east-1[ab]"),
+        ("example", "frankfurt", "there is no zone frankfurt: there are us-east-1a, us-east-1b"),
+        ("detour-off", "us-east-1a", "us-east-1a has no detour"),
+        ("single", "eu-west-3a", "eu-west-3a has no detour"),
+        ("dynamic-two-lans", "eu-west-3c", "eu-west-3c has no detour"),
     ],
 )
-def test_a_drain_of_nothing_is_refused(case: str, zone: object, back: object, error: str) -> None:
+def test_a_drain_of_nothing_is_refused(case: str, zone: object, error: str) -> None:
     with pytest.raises(DeployError, match=error):
-        draining.switch(plans(case)["office"], zone, back=back)
+        draining.switch(plans(case)["office"], zone, back=False)
 
 
 @pytest.mark.parametrize("with_office", [True, False])
@@ -63,4 +61,4 @@ def test_a_drain_needs_a_detour_that_works(shown: str, why: str) -> None:
     complaint = draining.without_detour(office, "us-east-1a", shown)
     assert (why in complaint) and bool(why) == bool(complaint), complaint
     if why:
-        assert "make rebuild ZONE=us-east-1b" in complaint and "--data zone=us-east-1b --data back=true" in complaint
+        assert "./vpc rebuild us-east-1b" in complaint and "./vpc undrain us-east-1b" in complaint

@@ -11,14 +11,14 @@ PACKAGE = "vpc_openvpn"
 
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
-    "session": {"output", "ahead"},
+    "command": {"ssh", "identities", "site", "output"},
+    "session": {"ssh", "remote", "output"},
     "ssh": {"site"},
     "identities": {"site"},
     "diagnosis": {"site"},
     "remote": set(),
     "site": set(),
     "output": set(),
-    "ahead": set(),
 }
 BESIDE: dict[str, set[str]] = {
     "tasks": {"remote", "identities", "diagnosis", "site"},
@@ -32,7 +32,7 @@ SITE = ["problem", "document", "model", "rules", "plan", "load"]
 # All that pure layers may import from elsewhere; `site`'s loader beside that what finds a file.
 PURE = {
     "site": {
-        *("collections", "dataclasses", "difflib", "ipaddress", "itertools", "pathlib", "re", "typing"),
+        *("collections", "dataclasses", "difflib", "functools", "ipaddress", "itertools", "pathlib", "re", "typing"),
         *("pydantic", "pydantic_core", "yaml"),
     },
     "diagnosis": {"collections", "dataclasses", "ipaddress", "itertools", "json", "shlex", "typing"},
@@ -93,6 +93,11 @@ def test_what_stands_beside_imports_what_it_may(folder: str) -> None:
 def test_the_product_imports_nothing_that_stands_beside_it(folder: str) -> None:
     names = {name.partition(".")[0] for module in modules(ROOT / folder) for name in imports(module)}
     assert not names & {"tasks", "lab", "bench", "tests", "deploys"}
+
+
+def test_a_command_types_pyinfra_and_does_not_import_it() -> None:
+    names = {name.partition(".")[0] for module in modules(ROOT / PACKAGE / "command") for name in imports(module)}
+    assert "pyinfra" not in names
 
 
 @pytest.mark.parametrize("module", modules(ROOT / PACKAGE / "site"), ids=lambda module: module.stem)

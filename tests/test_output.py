@@ -17,7 +17,7 @@ def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess
     os.close(read)
     try:
         return subprocess.run(
-            [sys.executable, *words],
+            words,
             cwd=ROOT,
             env={
                 **os.environ,
@@ -36,7 +36,7 @@ def with_output_closed(folder: Path, *words: str) -> subprocess.CompletedProcess
 
 
 def test_all_identities_are_made_although_the_reader_is_gone(tmp_path: Path) -> None:
-    made = with_output_closed(tmp_path, "-m", "credentials", "init")
+    made = with_output_closed(tmp_path, "./vpc", "identities", "init")
     assert (made.returncode, made.stderr) == (0, "")
     hosts = [f"{name}.{kind}" for name in ("office", "nat-us-east-1a", "nat-us-east-1b") for kind in ("crt", "key.age")]
     tunnels = [f"tunnel-us-east-1{letter}.key.age" for letter in "ab"]
@@ -46,13 +46,13 @@ def test_all_identities_are_made_although_the_reader_is_gone(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        (["ssh_config.py"], 0),
-        (["rebuild.py", "--help"], 0),
-        (["drift.py", "--help"], 0),
-        (["-m", "lab", "--help"], 0),
-        (["-m", "pyinfra", "inventory.py", "debug-inventory", "--json"], 0),
+        (["./vpc", "ssh-config"], 0),
+        (["./vpc", "--help"], 0),
+        (["./vpc", "check"], 1),
+        ([sys.executable, "-m", "lab", "--help"], 0),
+        ([sys.executable, "-m", "pyinfra", "inventory.py", "debug-inventory", "--json"], 0),
     ],
-    ids=["ssh_config", "rebuild", "drift", "lab", "pyinfra"],
+    ids=["ssh-config", "help", "check", "lab", "pyinfra"],
 )
 def test_a_reader_that_is_gone_brings_no_traceback(tmp_path: Path, words: list[str], status: int) -> None:
     done = with_output_closed(tmp_path, *words)

@@ -1,24 +1,27 @@
 """What is refused before anything connects, and how a run that is interrupted ends."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import EXAMPLE_SITE
-from vpc_openvpn.session import complaint_about
+from vpc_openvpn import session
+from vpc_openvpn.session import complaint_about, unknown_host
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["office", "nat-us-east-1a", "nat-us-east-1b", "nat", "us-east-1a", "us-east-1b"]
 
 
-def pyinfra(*words: str, site: Path = EXAMPLE_SITE) -> subprocess.Popen[str]:
+def pyinfra(*words: str, inventory: Path | str = "inventory.py", folder: Path | str = ROOT) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pyinfra", "inventory.py", *words],
-        cwd=ROOT,
-        env={**os.environ, "SITE": str(site)},
+        [sys.executable, "-m", "pyinfra", str(inventory), *words],
+        cwd=folder,
+        env={**os.environ, "SITE": str(EXAMPLE_SITE)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -28,7 +31,7 @@ def pyinfra(*words: str, site: Path = EXAMPLE_SITE) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("limit", ["office", "nat-us-east-1b", "us-east-1a", "nat-*", "*"])
 def test_who_is_there_may_be_named(limit: str) -> None:
-    assert not complaint_about({"limit": (limit,), "operations": ("deploy.py",)}, NAMES)
+    assert not unknown_host({"limit": (limit,)}, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -40,26 +43,35 @@ def test_who_is_there_may_be_named(limit: str) -> None:
             "--limit zzz: no host or group is called so; there are: office, nat-us-east-1a,",
         ),
         ({"exclude": ("ofice",)}, "--exclude ofice: no host or group is called so; did you mean office?"),
+    ],
+)
+def test_a_name_that_no_host_has_is_refused(options: dict[str, object], complaint: str) -> None:
+    assert unknown_host(options, NAMES).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
         ({"dry": True, "yes": True}, "--dry with --yes (or PYINFRA_YES) shows no changes"),
         ({"serial": True}, "--serial: tunnels are restarted one zone after the other"),
         ({"no_wait": True}, "--no-wait: tunnels are restarted one zone after the other"),
     ],
 )
 def test_options_that_do_not_do_what_they_say(options: dict[str, object], complaint: str) -> None:
-    assert complaint_about(options | {"operations": ("./deploy.py",)}, NAMES).startswith(complaint)
+    assert complaint_about(options | {"operations": ("./deploy.py",)}).startswith(complaint)
 
 
 def test_what_is_no_deploy_may_go_one_by_one() -> None:
-    assert not complaint_about({"serial": True, "operations": ("exec", "uptime")}, NAMES)
+    assert not complaint_about({"serial": True, "operations": ("exec", "uptime")})
 
 
 @pytest.mark.parametrize("option", ["yes", "dry", "json_output"])
 def test_a_run_that_asks_nothing_needs_no_terminal(option: str) -> None:
-    options: dict[str, object] = {"operations": ("drain.py",)}
-    assert complaint_about(options, NAMES, terminal=False).startswith("There is no terminal to confirm the changes on.")
-    assert not complaint_about(options | {option: True}, NAMES, terminal=False)
-    assert not complaint_about(options, NAMES, terminal=True)
-    assert not complaint_about({"operations": ("debug-inventory",)}, NAMES, terminal=False)
+    options: dict[str, object] = {"operations": ("deploys/drain.py",)}
+    assert complaint_about(options, terminal=False).startswith("There is no terminal to confirm the changes on.")
+    assert not complaint_about(options | {option: True}, terminal=False)
+    assert not complaint_about(options, terminal=True)
+    assert not complaint_about({"operations": ("debug-inventory",)}, terminal=False)
 
 
 def test_without_a_terminal_a_deploy_names_what_to_type() -> None:
@@ -71,8 +83,53 @@ def test_without_a_terminal_a_deploy_names_what_to_type() -> None:
 
 
 def test_pyinfra_itself_says_so() -> None:
-    run = pyinfra("deploy.py", "--limit", "nat-us-east-1z")
+    run = pyinfra("deploy.py", "-y", "--limit", "nat-us-east-1z")
     output, _ = run.communicate(timeout=30)
     assert run.returncode == 1
     assert "did you mean nat-us-east-1b? Nothing was done." in output
     assert "Connecting" not in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("folder", ["/", ROOT / "deploys"], ids=str)
+def test_a_run_from_another_folder_says_where_to_go(folder: Path | str) -> None:
+    """pyinfra takes config.py and group_data from the folder that it is run in."""
+    run = pyinfra(str(ROOT / "deploy.py"), "-y", inventory=ROOT / "inventory.py", folder=folder)
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == 1
+    assert f"Type: cd {ROOT}" in output and "Traceback" not in output, output
+
+
+def test_another_pyinfra_is_refused(tmp_path: Path) -> None:
+    """What this one checks, as its facts and exit statuses are used, and private functions of its own replaced."""
+    config = tmp_path / "config.py"
+    config.write_text(
+        (ROOT / "config.py").read_text().replace("==3.10.0", "==9.9").replace("__file__", repr(str(ROOT / "x")))
+    )
+    run = pyinfra("debug-inventory", "--config", str(config))
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == 1
+    assert "version requirement not met (requires ==9.9" in output
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("pyinfra", logging.WARNING, "", 0, message, None, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("    [\x1b[1mnat-us-east-1a\x1b[0m] \x1b[34mSkipped\x1b[0m", False),
+        ("    [nat-us-east-1b] No changes", True),
+        ("Skipped a beat", True),
+    ],
+)
+def test_hosts_that_an_operation_does_not_concern_are_not_listed(message: str, shown: bool) -> None:
+    assert session._concerns(record(message)) == shown
+
+
+def test_advice_on_a_changed_host_key_names_our_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = SimpleNamespace(data=SimpleNamespace(ssh_known_hosts_file="/site/known_hosts"))
+    monkeypatch.setattr(session, "inventory", [host])
+    said = record("    ssh-keygen -R 198.51.100.12")
+    assert session._advice(said)
+    assert said.getMessage().splitlines()[0] == "    ssh-keygen -R 198.51.100.12 -f /site/known_hosts"

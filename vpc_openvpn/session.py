@@ -1,6 +1,6 @@
-"""What a run of pyinfra owes whoever typed it: options that do what they say, an exit status that is true, no idling.
+"""What each run of pyinfra begins with: options that do what they say, a true exit status, the hosts' keys, no idling.
 
-pyinfra 3.10 exits 0 after Ctrl-C, after `--limit` with a name that is nobody's, and with `--no-wait` whatever fails;
+pyinfra 3.10 exits 0 after Ctrl-C, after `--limit` with a name that no host has, and with `--no-wait` whatever fails;
 with `--yes` a dry run finds no changes, ever; and without a terminal its questions end in a traceback. To know an
 operation's line number it reads the source of every frame of its call, which for a site of many zones is most of a run
 that changes nothing.
@@ -8,54 +8,82 @@ that changes nothing.
 
 import difflib
 import inspect
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
-from pyinfra import state
+from pyinfra import inventory, logger, state
 from pyinfra.api import util
 
-from vpc_openvpn import ahead
 from vpc_openvpn.output import outlive_reader
+from vpc_openvpn.remote import shell
+from vpc_openvpn.ssh import host_keys, ssh_keys
 
 DEPLOY = "deploy.py"
 INTERRUPTED = 130  # as a shell has it
+ROOT = Path(__file__).resolve().parents[1]
+
+_begun: list[bool] = []
+
+
+def begin() -> None:
+    """End the run if its options make no sense, and set pyinfra up. `config.py` calls it, before there are hosts.
+
+    From here on: Ctrl-C ends the run with status 130; a reader of its output that goes away does not end it; without a
+    terminal a failed host ends it instead of a question; ssh keys and known_hosts are read as `vpc_openvpn.ssh` does;
+    every remote command goes by `remote.shell`; operations read no source files; hosts that an operation does not
+    concern are not listed.
+    """
+    outlive_reader()
+    terminal = sys.stdin.isatty()
+    if complaint := complaint_about(_options(), terminal=terminal):
+        sys.exit(complaint)
+    if not terminal and state.should_raise_failed_hosts:
+        state.should_raise_failed_hosts = lambda _state: True
+    signal.signal(signal.SIGINT, _interrupted)
+    ssh_keys.adopt()
+    host_keys.adopt()
+    shell.install()
+    vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
+    logger.addFilter(_concerns)
+    logger.addFilter(_advice)
+    _begun.append(True)
 
 
 def check(names: Iterable[str]) -> None:
-    """End the run, before it connects anywhere, if its options make no sense; `names` are all hosts and groups.
-
-    From here on Ctrl-C ends it with a status of its own, operations cost no reading of source files, the run goes on
-    when the reader of its output is gone, and without a terminal a host that fails ends it instead of a question.
-    """
-    outlive_reader()
-    context = click.get_current_context(silent=True)
-    terminal = sys.stdin.isatty()
-    if complaint := complaint_about(context.params if context else {}, list(names), terminal=terminal):
+    """End the run if it has not begun by `begin`, or if an option names a host or group that is none of `names`."""
+    if not _begun:
+        sys.exit(f"pyinfra has not read {ROOT / 'config.py'}. Type: cd {ROOT}    (or: pyinfra --chdir {ROOT} …)")
+    if complaint := unknown_host(_options(), list(names)):
         sys.exit(complaint)
-    if context and not terminal and state.should_raise_failed_hosts:
-        state.should_raise_failed_hosts = lambda _state: True
-    signal.signal(signal.SIGINT, _interrupted)
-    if not ahead.may_go():
-        sys.exit("Nothing was done.")
-    vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
 
 
-def complaint_about(options: Mapping[str, Any], names: list[str], *, terminal: bool = True) -> str:
-    """What is wrong with pyinfra's options, on a `terminal` or without one; empty if nothing is."""
+def _options() -> Mapping[str, Any]:
+    context = click.get_current_context(silent=True)
+    return context.params if context else {}
+
+
+def unknown_host(options: Mapping[str, Any], names: list[str]) -> str:
+    """Which of pyinfra's options names none of `names`; empty if all do."""
     for option in ("limit", "exclude"):
         for pattern in options.get(option) or ():
             if not any(fnmatch(name, pattern) for name in names):
                 near = difflib.get_close_matches(pattern, names, n=1)
                 meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}."
                 return f"--{option} {pattern}: no host or group is called so; {meant} Nothing was done."
+    return ""
+
+
+def complaint_about(options: Mapping[str, Any], *, terminal: bool = True) -> str:
+    """What is wrong with pyinfra's options, on a `terminal` or without one; empty if nothing is."""
     if options.get("dry") and options.get("yes"):
         return "--dry with --yes (or PYINFRA_YES) shows no changes, whatever would change: leave one of them out."
     words = options.get("operations") or ()
@@ -79,3 +107,22 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     # Not by sys.stderr: the signal may have come in the middle of what is written there.
     os.write(2, b"\nInterrupted. Every host is left as far as it got; type the same again to go on from there.\n")
     sys.exit(INTERRUPTED)
+
+
+def _concerns(record: logging.LogRecord) -> bool:
+    """Not what pyinfra says of hosts that an operation passes over: where it goes zone by zone, that is most."""
+    return click.unstyle(record.getMessage()).rpartition("] ")[2].strip() != "Skipped"
+
+
+def _advice(record: logging.LogRecord) -> bool:
+    """What pyinfra says of a changed host key takes the user's own known_hosts for granted."""
+    message = record.getMessage()
+    if message.lstrip().startswith("ssh-keygen -R "):
+        file = next(iter(inventory)).data.ssh_known_hosts_file
+        record.msg = (
+            f"{message} -f {file}\n"
+            "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console.\n"
+            "For a machine that replaces another, ./vpc rebuild does both, and goes on from there."
+        )
+        record.args = None
+    return True

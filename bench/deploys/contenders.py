@@ -30,11 +30,11 @@ class Contender:
 
 
 def cookbook() -> Contender:
-    """What `make rebuild` runs, and what is typed for a deploy."""
+    """What is typed for a rebuild, and what is typed for a deploy."""
     return Contender(
         COOKBOOK,
         ("pyinfra", "-y", "inventory.py", "deploy.py"),
-        lambda host, key: (sys.executable, "rebuild.py", host, "--host-key", key),
+        lambda host, key: ("./vpc", "rebuild", host, "--host-key", key),
     )
 
 

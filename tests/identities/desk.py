@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from pyrage import x25519
 
-from credentials.__main__ import main
 from vpc_openvpn import identities
+from vpc_openvpn.command.__main__ import main
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.site.load import load
+from vpc_openvpn.site.load import load, this_run
 from vpc_openvpn.site.plan import HostPlan, plan
 
 PACKAGE = Path(identities.__file__).parent
@@ -60,10 +60,11 @@ class Desk:
     def store(self) -> Store:
         return Store.from_environment(self.site)
 
-    def credentials(self, *arguments: str) -> Answer:
-        """Run `python -m credentials ARGUMENTS`. That it prints no secret is checked every time."""
+    def vpc(self, *words: str) -> Answer:
+        """Type `./vpc identities WORDS`. That it prints no secret is checked every time."""
         self.capture.readouterr()
-        status = main(arguments)
+        this_run.cache_clear()
+        status = main(["identities", *words])
         answer = Answer(status, *self.capture.readouterr())
         self.assert_no_secret(answer.out + answer.err)
         return answer

@@ -1,38 +1,44 @@
-"""The command line's statuses: 0, 1 with a reason, 2 for what it does not know."""
+"""What `./vpc identities` says: status 0, or 1 with a reason."""
+
+import json
 
 import pytest
 
 from tests.identities.desk import Desk
 
 
-@pytest.mark.parametrize("arguments", [(), ("destroy",), ("init", "--force")])
-def test_what_it_does_not_know(desk: Desk, arguments: tuple[str, ...]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        desk.credentials(*arguments)
-    assert stopped.value.code == 2
-    assert "usage: python -m credentials" in desk.capture.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("destroy",), "No such command 'destroy'"),
+        (("init", "--force"), "No such option '--force'"),
+    ],
+)
+def test_what_it_does_not_know(desk: Desk, words: tuple[str, ...], said: str) -> None:
+    answer = desk.vpc(*words)
+    assert answer.status == 1 and said in answer.err and "Usage: ./vpc identities" in answer.err
     assert not desk.folder.exists()
 
 
 def test_a_bad_site_is_reported_and_nothing_made(desk: Desk) -> None:
     desk.site.write_text("zones: 7\n")
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert (answer.status, answer.out) == (1, "")
     assert "zones" in answer.err and "Traceback" not in answer.err
     assert not desk.folder.exists() and not desk.age_key.exists()
 
 
 def test_fingerprints(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     store = desk.store()
-    assert desk.credentials("fingerprints").out == (
-        f"nat-us-east-1a  {store.fingerprint('nat-us-east-1a')}\n"
-        f"nat-us-east-1b  {store.fingerprint('nat-us-east-1b')}\n"
-        f"office          {store.fingerprint('office')}\n"
-    )
+    names = ["nat-us-east-1a", "nat-us-east-1b", "office"]
+    assert desk.vpc("show").out == "".join(f"{name:14}  {store.fingerprint(name)}\n" for name in names)
+    shown = json.loads(desk.vpc("show", "--json").out)
+    assert shown == {name: {"fingerprint": store.fingerprint(name)} for name in names}
 
 
 def test_fingerprints_of_nothing(desk: Desk) -> None:
-    answer = desk.credentials("fingerprints")
+    answer = desk.vpc("show")
     assert answer.status == 1
-    assert answer.err == f"There are no certificates in {desk.folder}.\nRun: python -m credentials init\n"
+    assert answer.err == f"There are no certificates in {desk.folder}.\nType: ./vpc identities init\n"
+    assert json.loads(desk.vpc("show", "--json").out) == {}

@@ -1,4 +1,4 @@
-"""`python -m credentials init`: adds what is missing, overwrites nothing, finishes what was cut short."""
+"""`./vpc identities init`: adds what is missing, overwrites nothing, finishes what was cut short."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ TWO_ZONES = {
 
 
 def test_the_first_run_makes_everything_and_says_so(desk: Desk) -> None:
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert (answer.status, answer.err) == (0, "")
     assert set(desk.files()) == TWO_ZONES
     desk.store().check(desk.plans())
@@ -36,7 +36,7 @@ def test_the_first_run_makes_everything_and_says_so(desk: Desk) -> None:
 def test_secrets_are_for_their_owner_alone_whatever_the_umask(desk: Desk) -> None:
     before = os.umask(0)
     try:
-        desk.credentials("init")
+        desk.vpc("init")
     finally:
         os.umask(before)
     assert stat.S_IMODE(desk.age_key.stat().st_mode) == 0o600
@@ -47,13 +47,13 @@ def test_secrets_are_for_their_owner_alone_whatever_the_umask(desk: Desk) -> Non
 
 
 def test_no_file_of_the_store_holds_a_secret_in_the_clear(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     for content, _, _ in desk.files().values():
         desk.assert_no_secret(content.decode())
 
 
 def test_the_age_identity_reads_as_age_keygen_writes_it(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     created, public, secret = desk.age_key.read_text().splitlines()
     key = x25519.Identity.from_str(secret)
     assert created.startswith("# created: 20") and created.endswith("Z")
@@ -62,7 +62,7 @@ def test_the_age_identity_reads_as_age_keygen_writes_it(desk: Desk) -> None:
 
 
 def test_a_certificate_reads_well_in_a_review(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     host, fingerprint, created, note, blank, begin, *_ = (desk.folder / "office.crt").read_text().splitlines()
     assert host == "Host:        office"
     assert fingerprint == f"Fingerprint: {desk.store().fingerprint('office')}"
@@ -72,18 +72,18 @@ def test_a_certificate_reads_well_in_a_review(desk: Desk) -> None:
 
 
 def test_a_second_run_writes_nothing(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     before = desk.files()
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert answer.out == f"Nothing to do: {desk.folder} has what the site's 3 hosts need.\n"
     assert desk.files() == before
 
 
 def test_a_new_zone_adds_its_own_and_touches_nothing_else(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     before = desk.files()
     desk.write_site("abc")
-    desk.credentials("init")
+    desk.vpc("init")
     after = desk.files()
     assert set(after) - set(before) == {
         "nat-us-east-1c.crt",
@@ -94,15 +94,15 @@ def test_a_new_zone_adds_its_own_and_touches_nothing_else(desk: Desk) -> None:
 
 
 def test_a_removed_zone_keeps_its_identity(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     before = desk.files()
     desk.write_site("a")
-    assert desk.credentials("init").out.startswith("Nothing to do")
+    assert desk.vpc("init").out.startswith("Nothing to do")
     assert desk.files() == before
 
 
 def test_hosts_and_tunnels_share_nothing(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     store = desk.store()
     assert len({store.private_key(host) for host in desk.plans()}) == 3
     assert len({store.fingerprint(host) for host in desk.plans()}) == 3
@@ -110,10 +110,10 @@ def test_hosts_and_tunnels_share_nothing(desk: Desk) -> None:
 
 
 def test_adding_needs_the_recipients_only(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     desk.age_key.rename(desk.age_key.with_name("elsewhere"))
     desk.write_site("abc")
-    assert desk.credentials("init").status == 0
+    assert desk.vpc("init").status == 0
     assert not desk.age_key.exists(), "a second identity must not be made for a store that has recipients"
     desk.age_key.with_name("elsewhere").rename(desk.age_key)
     assert desk.store().tls_crypt("us-east-1c")
@@ -135,7 +135,7 @@ def test_a_run_cut_short_at_any_file_is_completed_by_the_next(desk: Desk, monkey
             patch.setattr(files, "create", create_until_cut)
             list(init.init(desk.store(), desk.plans()))
         before = desk.files()
-        assert desk.credentials("init").status == 0
+        assert desk.vpc("init").status == 0
         after = desk.files()
         assert set(after) == TWO_ZONES
         assert {name: after[name] for name in before} == before
@@ -146,19 +146,19 @@ def test_a_run_cut_short_at_any_file_is_completed_by_the_next(desk: Desk, monkey
 
 
 def test_a_lost_certificate_comes_back_with_the_fingerprint_that_peers_pin(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     pinned = desk.store().fingerprint("nat-us-east-1a")
     (desk.folder / "nat-us-east-1a.crt").unlink()
-    assert f"created {desk.folder / 'nat-us-east-1a.crt'}\n" in desk.credentials("init").out
+    assert f"created {desk.folder / 'nat-us-east-1a.crt'}\n" in desk.vpc("init").out
     assert desk.store().fingerprint("nat-us-east-1a") == pinned
 
 
 def test_a_lost_key_is_refused_before_anything_is_written(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     (desk.folder / "office.key.age").unlink()
     desk.write_site("abc")
     before = desk.files()
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == (
         f"{desk.folder}/office.key.age is missing; peers trust its {desk.folder}/office.crt.\n"
@@ -170,9 +170,9 @@ def test_a_lost_key_is_refused_before_anything_is_written(desk: Desk) -> None:
 
 
 def test_a_damaged_certificate_is_not_nothing_to_do(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     (desk.folder / "office.crt").write_text("")
-    assert desk.credentials("init").err == (
+    assert desk.vpc("init").err == (
         f"{desk.folder}/office.crt holds no certificate.\nRestore it: git restore {desk.folder}/office.crt\n"
     )
 
@@ -187,9 +187,9 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 
 
 def test_secrets_without_recipients_are_not_taken_over(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     (desk.folder / "recipients.txt").unlink()
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert answer.status == 1
     assert answer.err == (
         f"{desk.folder}/recipients.txt is missing, but there are secrets, which are encrypted to somebody.\n"
@@ -234,7 +234,7 @@ def test_each_of_a_team_can_decrypt(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     keys = [desk.site.with_name(name) for name in ("alice.key", "bob.key")]
     desk.folder.mkdir()
     (desk.folder / "recipients.txt").write_text("".join(f"{new_identity(key)}  # {key.stem}\n" for key in keys))
-    desk.credentials("init")
+    desk.vpc("init")
     read = set()
     for key in keys:
         monkeypatch.setenv("AGE_IDENTITY_FILE", str(key))
@@ -243,11 +243,11 @@ def test_each_of_a_team_can_decrypt(desk: Desk, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_reencrypt_lets_a_colleague_in_and_another_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     secret, pinned = desk.store().private_key("office"), desk.store().fingerprint("office")
     colleague = desk.site.with_name("bob.key")
     (desk.folder / "recipients.txt").write_text(new_identity(colleague) + "\n")
-    answer = desk.credentials("reencrypt")
+    answer = desk.vpc("reencrypt")
     assert answer.status == 0
     assert f"encrypted {desk.folder}/office.key.age for 1\n" in answer.out
     with desk.refused() as text:
@@ -259,14 +259,14 @@ def test_reencrypt_lets_a_colleague_in_and_another_out(desk: Desk, monkeypatch: 
 
 
 def test_reencrypt_writes_nothing_if_one_secret_cannot_be_read(desk: Desk) -> None:
-    desk.credentials("init")
+    desk.vpc("init")
     (desk.folder / "tunnel-us-east-1b.key.age").write_text("damaged")
     before = desk.files()
-    assert desk.credentials("reencrypt").status == 1
+    assert desk.vpc("reencrypt").status == 1
     assert desk.files() == before
 
 
 def test_an_unwritable_folder_is_one_clear_line(desk: Desk) -> None:
     desk.folder.write_text("a file where the folder should be")
-    answer = desk.credentials("init")
+    answer = desk.vpc("init")
     assert (answer.status, answer.err) == (1, f"{desk.folder}: File exists.\n")

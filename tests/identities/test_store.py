@@ -14,7 +14,7 @@ from vpc_openvpn.identities.store import Store
 
 @pytest.fixture
 def ready(desk: Desk) -> Desk:
-    desk.credentials("init")
+    desk.vpc("init")
     return desk
 
 
@@ -63,7 +63,7 @@ def test_all_that_is_missing_is_listed_at_once(ready: Desk) -> None:
         ready.store().check(ready.plans())
     assert text == [
         f"Missing in {ready.folder}: nat-us-east-1a.key.age, office.crt, tunnel-us-east-1b.key.age.\n"
-        "Run: python -m credentials init (or fetch them, if a colleague has made them)"
+        "Type: ./vpc identities init (or fetch them, if a colleague has made them)"
     ]
 
 
@@ -94,7 +94,7 @@ def test_a_file_that_is_gone(ready: Desk, name: str) -> None:
     (ready.folder / name).unlink()
     with ready.refused() as text:
         read(ready.store())
-    assert text == [f"{ready.folder}/{name} does not exist.\nRun: python -m credentials init"]
+    assert text == [f"{ready.folder}/{name} does not exist.\nType: ./vpc identities init"]
 
 
 @pytest.mark.parametrize("name", ["office.key.age", "tunnel-us-east-1a.key.age"])
@@ -170,7 +170,7 @@ def test_an_identity_that_is_nobodys(ready: Desk, monkeypatch: pytest.MonkeyPatc
         f"{ready.folder}/office.key.age is not encrypted to you: {public}, from {stranger}.\n"
         f"Use another age identity (set AGE_IDENTITY_FILE), or ask somebody who is in "
         f"{ready.folder}/recipients.txt to add your public key there, "
-        "run `python -m credentials reencrypt` and commit."
+        "run `./vpc identities reencrypt` and commit."
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_nat_that_was_replaced_is_rebuilt(world: World) -> None:
     assert host_key(NATS[LOST]) != old_key
     NATS[LOST].fails("test -e /etc/vpc-openvpn")
     # cloud-init may still be at work: who types this right after a launch meets it, too.
-    rebuilt = world.run("make", "rebuild", f"ZONE={LOST}", f"HOST_KEY={host_key(NATS[LOST])}", timeout=1200)
+    rebuilt = world.run("./vpc", "rebuild", LOST, "--host-key", host_key(NATS[LOST]), timeout=1200)
     assert rebuilt.status == 0, rebuilt.output
     assert f"What a desk sends to {LOST} crosses the zone's own tunnel." in spaceless(rebuilt)
     all_reach_each_other()
@@ -97,7 +97,7 @@ def test_a_nat_that_was_replaced_is_rebuilt(world: World) -> None:
 
 
 def test_nothing_has_drifted(world: World) -> None:
-    drift = world.run("make", "drift")
+    drift = world.run("./vpc", "drift")
     assert drift.status == 0, drift.output
 
 

@@ -183,9 +183,8 @@ def test_identities_that_cannot_be_read_change_no_host(world: World, tmp_path: P
     other = tmp_path / "other"
     assert (
         world.run(
-            "python",
-            "-m",
-            "credentials",
+            "./vpc",
+            "identities",
             "init",
             env=[f"AGE_IDENTITY_FILE={other}/age.key", f"IDENTITIES={other}/identities"],
         ).status

@@ -300,7 +300,7 @@ def test_a_change_that_breaks_tunnels_costs_one_zone(world: World, desk: Host, o
 
 
 def test_a_zone_is_drained_and_given_back(world: World, desk: Host, office: Host) -> None:
-    drain = ("pyinfra", "inventory.py", "drain.py", "-y", "--data", "zone=us-east-1a")
+    drain = ("./vpc", "drain", "-y", "us-east-1a")
     with traffic(desk) as to_a:
         drained = world.run(*drain)
         assert drained.status == 0, drained.output
@@ -412,7 +412,7 @@ def test_without_detours_a_dead_nats_zone_is_lost_until_it_is_back(world: World,
     time.sleep(8)
     desk.cannot_reach(ZONE_A)
     desk.reaches(ZONE_B)
-    refused = world.run("pyinfra", "inventory.py", "drain.py", "-y", "--data", "zone=us-east-1b")
+    refused = world.run("./vpc", "drain", "-y", "us-east-1b")
     assert refused.status != 0 and "has no detour" in refused.output, refused.output
     assert lab("start", A.name).status == 0
     desk.eventually(f"ping -c 1 -W 1 {ZONE_A}", HOME_AGAIN)
@@ -592,7 +592,7 @@ def state(host: Host) -> str:
 
 
 def test_any_nat_can_be_jumped_over(world: World, office: Host, tmp_path: Path) -> None:
-    printed = world.run("python", "ssh_config.py")
+    printed = world.run("./vpc", "ssh-config")
     assert printed.status == 0, printed.output
     config = tmp_path / "vpc.config"
     config.write_text(printed.output)

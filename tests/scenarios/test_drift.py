@@ -314,9 +314,9 @@ def test_a_killed_tunnel_restarts_by_itself(world: World, desk: Host, office: Ho
 def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Path) -> None:
     # From another directory, with the site file named relative to that.
     folder, name = world.site_file.parent, world.site_file.name
-    there = f"cd {folder} && SITE={name} python {ROOT / 'drift.py'}"
+    there = f"cd {folder} && SITE={name} {ROOT / 'vpc'} drift"
     assert world.run("sh", "-c", there).status == MATCH
-    assert world.run("make", "drift").status == MATCH
+    assert world.run("sh", "-c", f"cd / && {ROOT / 'vpc'} drift").status == MATCH
 
     B.succeeds("iptables -F vpc-openvpn-input")
     for answer in (
@@ -324,7 +324,7 @@ def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Pa
         # What makes pyinfra apply without asking also makes it see no change.
         drift_check(world, env=["PYINFRA_YES=true"]),
         drift_check(world, "--limit", "us-east-1b"),
-        world.run("make", "drift"),
+        drift_check(world, "--json"),
     ):
         assert answer.status == PENDING, answer.output
         assert pending(answer) == {B.name: [FIREWALL]}
@@ -352,7 +352,7 @@ def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Pa
     assert lab("start", C.name).status == 0
     assert dead.status == ERROR, dead.output
     assert C.name in dead.output
-    assert world.run("make", "drift", env=["SITE=/nowhere/site.yml"]).status == ERROR
+    assert drift_check(world, env=["SITE=/nowhere/site.yml"]).status == ERROR
     for answer in (nobody, wrong, dead):
         assert "Traceback" not in answer.output, answer.output
         assert "Drift is unknown" in answer.output
@@ -364,8 +364,7 @@ def everybody_reachable(desk: Host) -> None:
 
 
 def drift_check(world: World, *options: str, env: Sequence[str] = ()) -> Answer:
-    """What `make drift` runs."""
-    return world.run("python", "drift.py", *options, env=env)
+    return world.run("./vpc", "drift", *options, env=env)
 
 
 def pending(answer: Answer) -> dict[str, list[str]]:

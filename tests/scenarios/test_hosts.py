@@ -43,10 +43,10 @@ def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -
         # No NAT of the lab can resolve its own name.
         assert f"[{B.name}] 'sudo: unable to resolve host ip-10-0-2-10" in said
         A.succeeds("conntrack --version")
-        drift = world.run("python", "drift.py")
+        drift = world.run("./vpc", "drift")
         assert drift.status == 0, drift.output
         # What a drain writes for BIRD can be read by BIRD.
-        drained = world.run("pyinfra", "-y", "inventory.py", "drain.py", "--data", "zone=us-east-1a")
+        drained = world.run("./vpc", "drain", "-y", "us-east-1a")
         assert drained.status == 0, drained.output
         OFFICE.succeeds("[ $(stat -c %a /run/vpc-openvpn/paths.conf) = 644 ] && systemctl restart vpc-openvpn-bird")
         OFFICE.succeeds("/usr/local/lib/vpc-openvpn/detour give-back us-east-1a")
@@ -81,5 +81,5 @@ def test_a_server_that_allows_one_session_is_named(world: World) -> None:
         failed = spaceless(world.deploy_fails("--limit", "office"))
         assert "sshd refuses a second session on this connection" in failed and "MaxSessions 10" in failed
         OFFICE.succeeds("sysctl -qw net.ipv4.ip_forward=0")
-        assert world.run("python", "drift.py", "--limit", "office").status in (1, 2)
+        assert world.run("./vpc", "drift", "--limit", "office").status in (1, 2)
     world.deploy("--limit", "office")

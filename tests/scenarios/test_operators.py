@@ -118,10 +118,10 @@ def test_a_key_with_a_passphrase_is_used_through_the_agent(world: World, tmp_pat
             site["ssh"]["key"] = str(key)
             world.use(site)
             with_agent, without = (f"SSH_AUTH_SOCK={agent}",), ("SSH_AUTH_SOCK=",)
-            done = world.run("setsid", "-w", "make", "rebuild", "ZONE=us-east-1b", env=with_agent)
+            done = world.run("setsid", "-w", "./vpc", "rebuild", "us-east-1b", env=with_agent)
             assert done.status == 0, done.output
             assert "crosses the zone's own tunnel" in done.output
-            for command in (["python", "drift.py"], ["python", "rebuild.py", B.name], [*DEPLOY, "-y"]):
+            for command in (["./vpc", "drift"], ["./vpc", "rebuild", B.name], [*DEPLOY, "-y"]):
                 failed = world.run("setsid", "-w", *command, env=without, timeout=30)
                 assert failed.status == 1, failed.output
                 assert "the ssh agent does not hold it, and there is no terminal to ask on" in failed.output
@@ -140,13 +140,13 @@ def test_a_wrong_host_is_refused_before_any_is_changed(world: World, office: Hos
     world.use(site)
     failed = spaceless(world.deploy_fails("--limit", B.name))
     assert f"{B.name}: the host that answers at 198.51.100.23 has 10.0.3.10, the private_address of {C.name}" in failed
-    assert world.run("python", "drift.py").status == 1
+    assert world.run("./vpc", "drift").status == 1
     # Another office, with an identity and a LAN of its own.
     site = world.copy_of_site()
     site["office"] |= {"lans": ["192.168.60.0/24"], "public_address": "198.51.100.99"}
     world.use(site)
     own = (f"IDENTITIES={tmp_path}",)
-    assert world.run("python", "-m", "credentials", "init", env=own).status == 0
+    assert world.run("./vpc", "identities", "init", env=own).status == 0
     failed = spaceless(world.deploy_fails("--limit", "nat", env=own))
     assert re.search(r"nat-us-east-1. belongs to another site \(198.51.100.10 192.168.50.0/24 to 10.0.0.0/16; ", failed)
     assert "--data take_over=yes. No host was changed." in failed

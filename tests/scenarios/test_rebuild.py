@@ -44,13 +44,13 @@ def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None
     replace(B)
     with losing_nothing(desk, APPS[0], APPS[2]):
         # Nobody is there to be asked, and nobody said which key to expect.
-        refused = rebuild(world, "ZONE=us-east-1b")
+        refused = rebuild(world, "us-east-1b")
         assert refused.status != 0
         assert f"ED25519 {key_of(B)}" in refused.output
-        [advice] = re.findall(r"make rebuild ZONE=us-east-1b HOST_KEY=SHA256:\S+", refused.output)
+        [advice] = re.findall(r"\./vpc rebuild nat-us-east-1b --host-key SHA256:\S+", refused.output)
         assert B.answers("test -e /etc/vpc-openvpn").status != 0
         # Nor is it accepted with another's, or by a deploy.
-        wrong = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(A)}")
+        wrong = rebuild(world, "us-east-1b", "--host-key", key_of(A))
         assert wrong.status != 0 and "Nothing was accepted" in wrong.output
         assert "ssh-keygen -R 198.51.100.22" in world.deploy_fails("--limit", B.name).output
 
@@ -65,7 +65,7 @@ def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None
     )
     assert world.plan().pending == {}
     # Once more: nothing to do, nothing to accept.
-    again = rebuild(world, "ZONE=us-east-1b")
+    again = rebuild(world, "us-east-1b")
     assert again.status == 0 and "has the host key that it always had" in again.output
 
 
@@ -73,10 +73,10 @@ def test_one_that_still_boots_is_waited_for(world: World) -> None:
     replace(B)
     key = key_of(B)
     assert lab("kill", B.name).status == 0
-    late = world.run("python", "rebuild.py", B.name, "--wait", "4", "--host-key", key)
+    late = world.run("./vpc", "rebuild", B.name, "--wait", "4", "--host-key", key)
     assert late.status == 1
     assert re.search(rf"no ssh after \d+ s: {B.name} \(198.51.100.22\): \S", late.output), late.output
-    with world.running("make", "rebuild", "ZONE=us-east-1b", f"HOST_KEY={key}") as process:
+    with world.running("./vpc", "rebuild", "us-east-1b", "--host-key", key) as process:
         assert process.stdout is not None
         waits = next(line for line in process.stdout if line.startswith("waiting for ssh"))
         assert re.match(rf"waiting for ssh, \d+ s of 300: {B.name} \(198.51.100.22\): \S", waits)
@@ -93,7 +93,7 @@ def test_other_addresses_than_before(world: World, desk: Host, moved: None) -> N
     site["zones"][1]["nat"]["private_address"] = "10.0.2.11"
     world.use(site)
     with losing_nothing(desk, APPS[0], APPS[2]):
-        done = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}")
+        done = rebuild(world, "us-east-1b", "--host-key", key_of(B))
         assert done.status == 0, done.output
         assert "The office router needs no change." in done.output
         assert hop(desk, APPS[1]) == "10.200.2.1"
@@ -102,7 +102,7 @@ def test_other_addresses_than_before(world: World, desk: Host, moved: None) -> N
         assign(private="10.0.2.12", public="198.51.100.32")
         site["zones"][1]["nat"] |= {"private_address": "10.0.2.12", "public_address": "198.51.100.32"}
         world.use(site)
-        done = rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}")
+        done = rebuild(world, "us-east-1b", "--host-key", key_of(B))
         assert done.status == 0, done.output
         assert "The office router is not as the site says (Tunnels are configured" in done.output
         assert "it is deployed to as well" in done.output
@@ -115,7 +115,7 @@ def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host
     """With its old identity, and even at an address that the office connects to: nobody takes it for another."""
     old = B.succeeds(f"tar -C / -cz {OURS} | base64 -w 0")
     replace(B)
-    assert rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}").status == 0
+    assert rebuild(world, "us-east-1b", "--host-key", key_of(B)).status == 0
     replace(C)
     C.succeeds("apt-get -qq update; apt-get -qq install --yes openvpn bird2 iptables conntrack >/dev/null 2>&1")
     C.succeeds("systemctl disable --quiet --now bird.service")
@@ -128,7 +128,7 @@ def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host
         C.eventually("journalctl -u openvpn-server@office | grep -qi 'tls-crypt.*error\\|authentication failed'", 15)
         assert OFFICE.answers("ping -c 3 -i 0.3 -W 1 -I tun-3 10.200.3.1").status != 0
         assert hop(desk, APPS[1]) == "10.200.2.1"
-        assert rebuild(world, "ZONE=us-east-1c", f"HOST_KEY={key_of(C)}").status == 0
+        assert rebuild(world, "us-east-1c", "--host-key", key_of(C)).status == 0
     assert hop(desk, APPS[2]) == "10.200.3.1"
 
 
@@ -136,10 +136,9 @@ def test_two_nats_are_lost_at_once(world: World, desk: Host) -> None:
     for nat in (A, B):
         replace(nat)
     with losing_nothing(desk, APPS[2]):
-        unclear = rebuild(world, "ZONE=us-east-1a us-east-1b", f"HOST_KEY={key_of(B)}")
+        unclear = rebuild(world, "us-east-1a", "us-east-1b", "--host-key", key_of(B))
         assert unclear.status != 0 and "which host's key is" in unclear.output
-        keys = " ".join(f"{nat.name}={key_of(nat)}" for nat in (A, B))
-        done = rebuild(world, "ZONE=us-east-1a us-east-1b", f"HOST_KEY={keys}")
+        done = rebuild(world, "us-east-1a", "us-east-1b", *keys_of(A, B))
         assert done.status == 0, done.output
     assert "What a desk sends to us-east-1a, us-east-1b crosses" in done.output
     assert [hop(desk, app) for app in APPS] == ["10.200.1.1", "10.200.2.1", "10.200.3.1"]
@@ -151,9 +150,7 @@ def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lo
     for host in lost:
         replace(host)
     desk.cannot_reach(APPS[0])
-    words = "HOST=office" if lost == [OFFICE] else "HOST=all"
-    keys = " ".join(f"{host.name}={key_of(host)}" for host in lost)
-    done = rebuild(world, words, f"HOST_KEY={keys}")
+    done = rebuild(world, "office" if lost == [OFFICE] else "all", *keys_of(*lost))
     assert done.status == 0, done.output
     assert [hop(desk, app) for app in APPS] == ["10.200.1.1", "10.200.2.1", "10.200.3.1"]
     assert world.plan().pending == {}
@@ -162,7 +159,7 @@ def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lo
 def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
     replace(B)
     for answer, status in (("no", 1), ("yes", 0)):
-        asked = world.run("python", "-c", AT_A_TERMINAL, answer, "python", "rebuild.py", B.name)
+        asked = world.run("python", "-c", AT_A_TERMINAL, answer, "./vpc", "rebuild", B.name)
         assert asked.status == status, asked.output
         assert f"ED25519 {key_of(B)}" in asked.output and "Is it the same? Type yes" in asked.output
 
@@ -178,9 +175,14 @@ def key_of(host: Host) -> str:
     return next(str(each["ssh_host_key"]) for each in listed if each["name"] == host.name)
 
 
+def keys_of(*hosts: Host) -> list[str]:
+    """Options that expect each host's own key."""
+    return [word for host in hosts for word in ("--host-key", f"{host.name}={key_of(host)}")]
+
+
 def rebuild(world: World, *words: str) -> Answer:
-    """`make rebuild WORDS`, as a user types it. Its output is without colours."""
-    answer = world.run("make", "--no-print-directory", "rebuild", *words)
+    """`./vpc rebuild WORDS`, as a user types it. Its output is without colours."""
+    answer = world.run("./vpc", "rebuild", *words)
     return Answer(answer.status, spaceless(answer))
 
 
@@ -222,4 +224,4 @@ def moved(world: World) -> Iterator[None]:
         replace(B)
         assign(private="10.0.2.10", public="198.51.100.22")
         world.use(world.baseline)
-        assert rebuild(world, "ZONE=us-east-1b", f"HOST_KEY={key_of(B)}").status == 0
+        assert rebuild(world, "us-east-1b", "--host-key", key_of(B)).status == 0

@@ -81,14 +81,14 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
             (world.identities / name).unlink()
         kept = {path.name: path.read_bytes() for path in world.identities.iterdir()}
         world.use(world.baseline)
-        made = world.run("python", "-m", "credentials", "init")
+        made = world.run("./vpc", "identities", "init")
         assert made.status == 0, made.output
         assert made.output.count("created ") == 3, made.output
         assert {name: (world.identities / name).read_bytes() for name in kept} == kept
         with losing_nothing(desk, APPS[0], APPS[1]):
             world.deploy()
             desk.reaches(APPS[2])
-        assert "Nothing to do" in world.run("python", "-m", "credentials", "init").output
+        assert "Nothing to do" in world.run("./vpc", "identities", "init").output
         comes_to(office, before)
         assert office.succeeds(FOREIGN_STATE) == foreign
     remember(world)  # the zone's new identity stays

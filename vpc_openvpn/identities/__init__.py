@@ -15,6 +15,5 @@ Layers, each importing only those above it:
     age         the operator's own key: find it, make it, encrypt, decrypt
     material    keys, certificates, static keys: pure
     store       the folder: what the deploy reads
-    init        what `python -m credentials init` adds to the folder
-    __main__    the command line
+    init        what `./vpc identities init` adds to the folder
 """

@@ -62,7 +62,7 @@ class AgeIdentity:
                 f"{path} is not encrypted to you: {', '.join(self.public)}, from {self.origin}.\n"
                 f"Use another age identity (set {FILE_VARIABLE}), or ask somebody who is in "
                 f"{path.parent / 'recipients.txt'} to add your public key there, "
-                "run `python -m credentials reencrypt` and commit."
+                "run `./vpc identities reencrypt` and commit."
             )
         raise CredentialsError(f"{path} is damaged: {reason}.\nRestore it, if it is in git: git restore {path}")
 

@@ -74,7 +74,7 @@ def _begin(store: Store) -> Iterator[str]:
         yield "Back it up: without it nothing here can be read."
     text = (
         "# Whoever has the secret key to one of these age public keys can read the secrets in this folder.\n"
-        "# After adding one: python -m credentials reencrypt\n"
+        "# After adding one: ./vpc identities reencrypt\n"
         "# Removing one takes nothing back: who could read a secret may have kept it.\n"
     )
     files.create(store.recipients_path, text + "".join(f"{key}\n" for key in identity.public), PUBLIC)

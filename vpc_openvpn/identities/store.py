@@ -71,7 +71,7 @@ class Store:
         if absent:
             raise CredentialsError(
                 f"Missing in {self.folder}: {', '.join(absent)}.\n"
-                "Run: python -m credentials init (or fetch them, if a colleague has made them)"
+                "Type: ./vpc identities init (or fetch them, if a colleague has made them)"
             )
 
     def fingerprint(self, host: str) -> str:
@@ -168,4 +168,4 @@ class Store:
 
 
 def _absent(path: Path) -> CredentialsError:
-    return CredentialsError(f"{path} does not exist.\nRun: python -m credentials init")
+    return CredentialsError(f"{path} does not exist.\nType: ./vpc identities init")

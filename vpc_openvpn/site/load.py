@@ -1,7 +1,7 @@
-"""Finds, reads and checks the site file. The only module of `topology` that does I/O.
+"""Finds, reads and checks the site file. The only module of `site` that does I/O.
 
-    site = load()              # SITE=path, or site.yml in the repository's root
-    hosts = plan(site)
+    site, plans = this_run()   # SITE=path, or site.yml in the repository's root
+    site = load(path)
 
 Either a sound `Site` or a `SiteError`, whose text is the whole report: all errors together, in file order.
 """
@@ -9,6 +9,7 @@ Either a sound `Site` or a `SiteError`, whose text is the whole report: all erro
 import difflib
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from pydantic_core import ErrorDetails
 from vpc_openvpn.site import document, rules
 from vpc_openvpn.site.document import Data
 from vpc_openvpn.site.model import Office, Section, Site, Tunnels, Vpc, Zone, refuse
+from vpc_openvpn.site.plan import HostPlan, plan
 from vpc_openvpn.site.problem import KeyPath, Problem, report, shown
 from vpc_openvpn.site.rules import Parts
 
@@ -27,6 +29,16 @@ EXAMPLE = "site.example.yml"
 
 class SiteError(Exception):
     """The site file cannot be used. The text is the report for the user; nothing need be added to it."""
+
+
+@cache
+def this_run() -> tuple[Site, dict[str, HostPlan]]:
+    """The site that this process is about and every host's plan, by the host's name. Read and planned once.
+
+    Raises SiteError.
+    """
+    site = load()
+    return site, plan(site)
 
 
 def site_path() -> Path:

@@ -82,11 +82,7 @@ def _ask(name: str, host: HostPlan, key: paramiko.PKey, *, new: bool) -> None:
     if not sys.stdin.isatty():
         raise AcceptanceError(
             f"the host key of {name} is not accepted. If it is the one on the console, type:\n"
-            f"    make rebuild {_wish(name)} HOST_KEY={key.fingerprint}"
+            f"    ./vpc rebuild {name} --host-key {key.fingerprint}"
         )
     if input("Is it the same? Type yes to accept it: ").strip().lower() != "yes":
         raise AcceptanceError(f"the host key of {name} is not accepted; nothing was changed")
-
-
-def _wish(name: str) -> str:
-    return f"ZONE={name.removeprefix('nat-')}" if name.startswith("nat-") else f"HOST={name}"

@@ -1,10 +1,6 @@
-"""How pyinfra reaches a host, and what it says of it."""
+"""How pyinfra reaches a host."""
 
-import logging
 from pathlib import Path
-
-import click
-from pyinfra import logger
 
 from vpc_openvpn.site.load import SiteError, site_path
 from vpc_openvpn.site.model import Site
@@ -35,7 +31,7 @@ def data(ssh: Ssh) -> dict[str, str | int | bool]:
 def check(site: Site) -> None:
     """Raise SiteError if a file that the site names for ssh cannot be used: private keys, known_hosts.
 
-    Asks for no passphrase, connects nowhere. From here on pyinfra reads those files as `ssh_keys` and `host_keys` do.
+    Asks for no passphrase, connects nowhere.
     """
     files: dict[KeyPath, Path | None] = {
         ("ssh", "key"): site.ssh.key,
@@ -54,35 +50,3 @@ def check(site: Site) -> None:
         problems.append(Problem(("ssh", "known_hosts"), str(site.ssh.known_hosts), why, instead))
     if problems:
         raise SiteError(f"{report(str(site_path()), problems, {})}\nNothing was connected to.")
-    ssh_keys.adopt()
-    host_keys.adopt()
-
-
-def adapt_messages(known_hosts: Path) -> None:
-    """Make what pyinfra says of host keys true of `known_hosts`: it takes the file of the user's own for granted.
-
-    And have it say nothing of hosts that an operation does not concern: where it goes zone by zone, that is most.
-    """
-    logger.addFilter(_OwnKnownHosts(known_hosts))
-    logger.addFilter(_concerns)
-
-
-def _concerns(record: logging.LogRecord) -> bool:
-    return click.unstyle(record.getMessage()).rpartition("] ")[2].strip() != "Skipped"
-
-
-class _OwnKnownHosts(logging.Filter):
-    def __init__(self, known_hosts: Path) -> None:
-        super().__init__()
-        self._path = known_hosts
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if message.lstrip().startswith("ssh-keygen -R "):
-            record.msg = (
-                f"{message} -f {self._path}\n"
-                "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console.\n"
-                "For a machine that replaces another, make rebuild does both, and goes on from there."
-            )
-            record.args = None
-        return True

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from ssh_config import main, ssh_config
+from tests.command.typing import Type
 from tests.conftest import EXAMPLE_SITE
 from tests.site.strategies import Data, sites
+from vpc_openvpn.command.ssh_config import text
 from vpc_openvpn.site.load import load
 from vpc_openvpn.site.model import Site
 from vpc_openvpn.site.plan import plan
@@ -21,7 +22,7 @@ def read_by_ssh(config: Path, *words: str) -> dict[str, str]:
 
 def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
     config = tmp_path / "vpc.config"
-    config.write_text(ssh_config(plan(load(EXAMPLE_SITE))))
+    config.write_text(text(plan(load(EXAMPLE_SITE))))
 
     nat = read_by_ssh(config, "nat-us-east-1b")
     assert (nat["hostname"], nat["user"], nat["port"]) == ("198.51.100.12", "admin", "22")
@@ -34,13 +35,15 @@ def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
 
 @given(sites())
 def test_every_site_has_one(data: Data) -> None:
-    assert "Host office\n" in ssh_config(plan(Site.model_validate(data)))
+    assert "Host office\n" in text(plan(Site.model_validate(data)))
 
 
-def test_a_wrong_site_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_is_printed_for_this_site(vpc: Type) -> None:
+    assert vpc("ssh-config").out == text(plan(load(EXAMPLE_SITE)))
+
+
+def test_a_wrong_site_is_reported(vpc: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE", str(tmp_path / "nowhere.yml"))
-
-    assert main() == 1
-    assert "there is no such file" in capsys.readouterr().err
+    said = vpc("ssh-config")
+    assert said.status == 1
+    assert "there is no such file" in said.err

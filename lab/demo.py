@@ -13,7 +13,7 @@ from typing import Any
 
 from vpc_openvpn.output import outlive_reader
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 LAB = (sys.executable, "-m", "lab")
 DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
 DESK = "desk"
@@ -46,7 +46,7 @@ NEXT = """
   .venv/bin/python -m lab list                                        its hosts
   .venv/bin/python -m lab run -- pyinfra inventory.py deploy.py       deploy again: nothing changes
   .venv/bin/python -m lab exec nat-us-east-1a -- sysctl -w net.ipv4.ip_forward=0
-  .venv/bin/python -m lab run -- make drift                           see that it was noticed; deploy to mend it
+  .venv/bin/python -m lab run -- ./vpc drift                          see that it was noticed; deploy to mend it
   .venv/bin/python -m lab exec desk -- ping 10.0.21.10                from a desk to zone us-east-1a; while that runs:
   .venv/bin/python -m lab kill nat-us-east-1a                         cut its NAT's power (and `start` it again)
   .venv/bin/python -m lab down                                        remove every trace
@@ -104,7 +104,7 @@ def lose_and_rebuild(zone: str, app: str, web: str) -> None:
     show(*ask, expect=28)
     heading("Bring it back: under its old identity, so that nothing else needs a change")
     print("Its ssh host key is new, and is accepted only because it is the one that its console shows.")
-    show(*LAB, "run", "--", "make", "--no-print-directory", "rebuild", f"ZONE={zone}", f"HOST_KEY={fingerprint(zone)}")
+    show(*LAB, "run", "--", "./vpc", "rebuild", zone, "--host-key", fingerprint(zone))
     show(*ask)
 
 

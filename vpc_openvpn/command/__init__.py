@@ -1,0 +1,8 @@
+"""The command `./vpc`: a module for each verb or kind of verb. Its commands' docstrings are their help.
+
+What takes a run of pyinfra is typed for the user, and shown (`pyinfra`); so nothing here imports pyinfra or tasks.
+Exit statuses are the same everywhere: 0 done, or as the site says; 1 it went wrong, and standard error says why;
+2 changes are pending (`drift` alone); 130 interrupted.
+"""
+
+MATCH, ERROR, PENDING, INTERRUPTED = 0, 1, 2, 130

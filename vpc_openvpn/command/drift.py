@@ -1,0 +1,75 @@
+"""Do the hosts match the site? Plans a deploy, changes nothing, and answers with its exit status."""
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from vpc_openvpn.command import ERROR, MATCH, PENDING, pyinfra
+from vpc_openvpn.command.names import as_json, limit
+from vpc_openvpn.site.load import ROOT
+
+
+@click.command()
+@limit
+@as_json
+def drift(limits: Sequence[str], json_output: bool) -> int:
+    """Do the hosts match the site? Changes nothing.
+
+    Exit status 0: every host is as the site says. 2: changes are pending, shown as a diff. 1: it cannot be told: a host
+    does not answer, the site file has errors, an identity cannot be read, …
+    """
+    pyinfra.show(_command(limits))
+    changes = pending(limits)
+    status = ERROR if changes is None else PENDING if changes else MATCH
+    if json_output:
+        word = {ERROR: "unknown", PENDING: "pending", MATCH: "match"}[status]
+        click.echo(json.dumps({"status": word, "pending": changes or {}}, indent=2))
+    elif changes is None:
+        click.echo("Drift is unknown: see above for what is wrong.", err=True)
+    else:
+        for host, effects in sorted(changes.items()):
+            click.echo(f"{host}: not so now: {', '.join(effects)}")
+        click.echo("Changes are pending." if changes else "The hosts match the site.")
+    return status
+
+
+def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool = False) -> dict[str, list[str]] | None:
+    """The names of the operations that would change something, by host; None where that cannot be told.
+
+    Unless it is to be `quiet`, the diff is shown, and what is wrong if something is: on standard error.
+    """
+    plan = subprocess.run(
+        pyinfra.program(_command(limits, options)),
+        cwd=ROOT,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        text=True,
+        check=False,
+    )
+    return _changes(plan.stdout) if plan.returncode == 0 else None
+
+
+def _command(limits: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+    return pyinfra.words(pyinfra.DEPLOY, "--dry", "--diff", "--json", *options, limits=limits)
+
+
+def _environment() -> Mapping[str, str]:
+    """Without the setting with which pyinfra hides all changes."""
+    return {key: value for key, value in pyinfra.environment().items() if key != "PYINFRA_YES"}
+
+
+def _changes(output: str) -> dict[str, list[str]] | None:
+    operations: list[dict[str, Any]] = json.loads(output)["plan"] if output.strip() else []
+    if not operations:
+        return None
+    changes = defaultdict(list)
+    for operation in operations:
+        for host in (*operation["hosts_with_change"], *operation["hosts_with_conditional_change"]):
+            changes[host].append(operation["name"])
+    return dict(changes)

@@ -1,0 +1,54 @@
+"""The identities that tunnels trust: made, shown, encrypted anew."""
+
+import json
+
+import click
+
+from vpc_openvpn.command.names import as_json
+from vpc_openvpn.identities import init as adding
+from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.store import Store
+from vpc_openvpn.site.load import site_path, this_run
+
+
+@click.group()
+def identities() -> None:
+    """Make and show what tunnels trust: keys, certificates."""
+
+
+@identities.command()
+def init() -> None:
+    """Create the identities that the site's hosts lack; overwrite nothing."""
+    _, plans = this_run()
+    store = Store.from_environment(site_path())
+    done = False
+    for line in adding.init(store, plans):
+        click.echo(line)
+        done = True
+    if done:
+        click.echo(f"Commit {store.folder} to git: its secrets are encrypted, the rest is public.")
+    else:
+        click.echo(f"Nothing to do: {store.folder} has what the site's {len(plans)} hosts need.")
+
+
+@identities.command()
+@as_json
+def show(json_output: bool) -> None:
+    """Print each host's fingerprint, which its peers trust."""
+    store = Store.from_environment(site_path())
+    found = {host: store.fingerprint(host) for host in store.hosts()}
+    if json_output:
+        click.echo(json.dumps({host: {"fingerprint": text} for host, text in found.items()}, indent=2))
+        return
+    if not found:
+        raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")
+    width = max(map(len, found))
+    for host, fingerprint in found.items():
+        click.echo(f"{host:{width}}  {fingerprint}")
+
+
+@identities.command()
+def reencrypt() -> None:
+    """Encrypt the secrets anew, to everyone who is in recipients.txt now."""
+    for line in adding.reencrypt(Store.from_environment(site_path())):
+        click.echo(line)

@@ -1,0 +1,57 @@
+"""Runs of pyinfra, each typed as a user would type it, and shown."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from vpc_openvpn.command import ERROR, INTERRUPTED
+from vpc_openvpn.site.load import ROOT
+
+INVENTORY, DEPLOY = "inventory.py", "deploy.py"
+# Names of files in the environment, which stay right in another folder.
+FILES = ("SITE", "IDENTITIES", "AGE_IDENTITY_FILE")
+
+
+def words(deploy: str, *options: str, limits: Sequence[str] = ()) -> list[str]:
+    """A command line of pyinfra's, for the cookbook's folder."""
+    return ["pyinfra", INVENTORY, deploy, *options, *(word for limit in limits for word in ("--limit", limit))]
+
+
+def run(deploy: str, *options: str, limits: Sequence[str] = ()) -> int:
+    """Run it on the user's own terminal; its exit status, as ours: 0, 1 or 130."""
+    command = words(deploy, *options, limits=limits)
+    show(command)
+    with subprocess.Popen(program(command), cwd=ROOT, env=environment()) as process:
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                continue  # it has had the same signal, and says how far it got
+            break
+    return status if status in (0, INTERRUPTED) else ERROR
+
+
+def program(command: Sequence[str]) -> list[str]:
+    """What the system runs for a command line that begins with `pyinfra`: this environment's."""
+    return [sys.executable, "-m", *command]
+
+
+def show(command: Sequence[str]) -> None:
+    """Say what is run, on standard error, as it may be typed in the current folder."""
+    typed = shlex.join(command)
+    given = {name: value for name, value in environment().items() if name in FILES}
+    if Path.cwd() != ROOT:
+        prefix = "".join(f"{name}={shlex.quote(value)} " for name, value in given.items())
+        typed = f"(cd {shlex.quote(str(ROOT))} && {prefix}{typed})"
+    click.echo(f"+ {typed}", err=True)
+
+
+def environment() -> Mapping[str, str]:
+    """This process's, with names of files still right in the cookbook's folder."""
+    found = {name: str(Path(value).absolute()) for name in FILES if (value := os.environ.get(name))}
+    return {**os.environ, **found}
