@@ -1,6 +1,8 @@
 """Own iptables chains, guard routes and routing rules: what may pass, and by which table it is sent."""
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 
 from tasks import neighbours, paths
 from templates import render
@@ -10,91 +12,102 @@ from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.remote.operations import Service
 from vpc_openvpn.site.plan import (
+    HOLD,
     LANS_RULE,
     MARK_MASK,
     NO_LAN_RULE,
-    ROUTER_RULE,
-    ROUTER_TABLE,
-    ZONES_RULE,
-    ZONES_TABLE,
+    PIN,
+    PROBE,
+    ROUTER,
+    WAIT,
+    ZONES,
     HostPlan,
     OfficePlan,
 )
 
-# Marks our guard routes in the kernel's table. Unassigned in iproute2's rt_protos.
+# Marks our guard routes and routing rules in the kernel. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
+ROUTE_PROTOCOLS = (str(ROUTE_PROTOCOL), "vpc-openvpn")  # as `ip` calls it, without and with our names
 KEEPER_BEAT = 3  # seconds between two looks at the kernel; one costs 30 ms of CPU
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
-def files(plan: HostPlan) -> tuple[File, ...]:
-    """The rules, the routes, their loader, and the units that run it at boot and then hold what it has loaded."""
-    record = paths.record(paths.FIREWALL_UNIT)
-    unit = f"{paths.UNITS}/{paths.FIREWALL_UNIT}"
-    return (
-        File(
-            paths.FIREWALL_RULES,
-            render(f"{plan.role}/etc/vpc-openvpn/firewall.rules.j2", plan=plan, mark_mask=MARK_MASK),
-        ),
-        File(
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """What a host loads (`rules`, `routes`), what loads it, and the units that do so at boot and then keep it loaded.
+
+    `names` are for people: of the routing tables, and of the protocol that marks rules and routes as ours.
+    """
+
+    rules: File
+    routes: File
+    loader: File
+    unit: File
+    keeper: File
+    names: tuple[File, ...]
+
+
+def firewall(plan: HostPlan) -> Firewall:
+    """A host's, from its plan."""
+    names = [_view(paths.PROTOCOL_NAME, "any", route_protocol=ROUTE_PROTOCOL)]
+    if plan.tables:
+        names.append(_view(paths.TABLE_NAMES, plan.role, plan=plan))
+    return Firewall(
+        rules=_view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK),
+        routes=_view(
             paths.GUARD_ROUTES,
-            render(
-                f"{plan.role}/etc/vpc-openvpn/routes.j2",
-                plan=plan,
-                zones_table=ZONES_TABLE,
-                zones_rule=ZONES_RULE,
-                router_table=ROUTER_TABLE,
-                router_rule=ROUTER_RULE,
-                lans_rule=LANS_RULE,
-                no_lan_rule=NO_LAN_RULE,
-                route_protocol=ROUTE_PROTOCOL,
-            ),
+            plan.role,
+            plan=plan,
+            zones=ZONES,
+            router=ROUTER,
+            lans_rule=LANS_RULE,
+            no_lan_rule=NO_LAN_RULE,
+            route_protocol=ROUTE_PROTOCOL,
         ),
-        File(
+        loader=_view(
             paths.FIREWALL_LOADER,
-            render(
-                "any/usr/local/lib/vpc-openvpn/firewall.j2",
-                rules=paths.FIREWALL_RULES,
-                routes=paths.GUARD_ROUTES,
-                loader=paths.FIREWALL_LOADER,
-                unit=unit,
-                unit_name=paths.FIREWALL_UNIT,
-                record=record,
-                beat=KEEPER_BEAT,
-                route_protocol=ROUTE_PROTOCOL,
-                trial=paths.TRIAL,
-                undo_unit=paths.UNDO_UNIT,
-                undo_after=UNDO_AFTER,
-            ),
+            "any",
             mode="755",
+            rules=paths.FIREWALL_RULES,
+            routes=paths.GUARD_ROUTES,
+            loader=paths.FIREWALL_LOADER,
+            unit=f"{paths.UNITS}/{paths.FIREWALL_UNIT}",
+            unit_name=paths.FIREWALL_UNIT,
+            record=paths.record(paths.FIREWALL_UNIT),
+            names=[paths.TABLE_NAMES, paths.PROTOCOL_NAME],
+            tables={"probe": PROBE, "hold": HOLD, "wait": WAIT, "pin": PIN, "router": ROUTER, "zones": ZONES},
+            beat=KEEPER_BEAT,
+            route_protocol=ROUTE_PROTOCOL,
+            trial=paths.TRIAL,
+            undo_unit=paths.UNDO_UNIT,
+            undo_after=UNDO_AFTER,
         ),
-        File(
-            unit,
-            render("any/etc/systemd/system/vpc-openvpn-firewall.service.j2", loader=paths.FIREWALL_LOADER),
-        ),
-        File(
+        unit=_view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER),
+        keeper=_view(
             f"{paths.UNITS}/{paths.KEEPER_UNIT}",
-            render(
-                "any/etc/systemd/system/vpc-openvpn-keeper.service.j2",
-                loader=paths.FIREWALL_LOADER,
-                record=paths.record(paths.KEEPER_UNIT),
-            ),
+            "any",
+            loader=paths.FIREWALL_LOADER,
+            record=paths.record(paths.KEEPER_UNIT),
         ),
+        names=tuple(names),
     )
 
 
-def trial(plan: HostPlan) -> Trial:
+def _view(path: str, folder: str, mode: str = "644", **values: object) -> File:
+    return File(path, render(f"{folder}{path}.j2", **values), mode)
+
+
+def trial(built: Firewall, plan: HostPlan) -> Trial:
     """The same rules, routes and loader, in a place that a reboot empties."""
-    rules, routes, loader, *_ = files(plan)
-    own_loader = f"{paths.TRIAL}/firewall"
-    run = f"/bin/sh {own_loader}"  # /run is mounted noexec wherever Debian's initramfs mounts it
+    loader = f"{paths.TRIAL}/firewall"
+    run = f"/bin/sh {loader}"  # /run is mounted noexec wherever Debian's initramfs mounts it
     return Trial(
         files=(
             Directory(paths.RUN),
             Directory(paths.TRIAL, mode="700"),
-            File(f"{paths.TRIAL}/firewall.rules", rules.text),
-            File(f"{paths.TRIAL}/routes", routes.text),
-            File(own_loader, loader.text),
+            File(f"{paths.TRIAL}/firewall.rules", built.rules.text),
+            File(f"{paths.TRIAL}/routes", built.routes.text),
+            File(loader, built.loader.text),
         ),
         begin=f"{run} try",
         keep=f"{run} keep",
@@ -109,15 +122,19 @@ def trial(plan: HostPlan) -> Trial:
 
 def load(plan: HostPlan) -> None:
     """Load the chains and routes now and at every boot, before forwarding is on, and have them stay loaded."""
-    *wanted, keeper = files(plan)
-    loader = next(file for file in wanted if file.path == paths.FIREWALL_LOADER)
+    built = firewall(plan)
+    inputs = (built.rules, built.routes, built.loader, built.unit)
+    folders = [*dict.fromkeys(str(PurePosixPath(file.path).parent) for file in built.names)]
     operations.loaded(
         name="Firewall and guard routes are loaded",
-        service=Service(paths.FIREWALL_UNIT, tuple(wanted), paths.record(paths.FIREWALL_UNIT)),
-        keeper=Service(paths.KEEPER_UNIT, (loader,), paths.record(paths.KEEPER_UNIT)),
-        wanted=[Directory(paths.HOME), Directory(paths.LIB), *wanted, keeper],
+        service=Service(paths.FIREWALL_UNIT, inputs, paths.record(paths.FIREWALL_UNIT)),
+        keeper=Service(paths.KEEPER_UNIT, (built.loader,), paths.record(paths.KEEPER_UNIT)),
+        wanted=[
+            *map(Directory, (paths.HOME, paths.LIB, paths.IPROUTE, *folders)),
+            *(*built.names, *inputs, built.keeper),
+        ],
         show=f"{paths.FIREWALL_LOADER} show",
-        trial=trial(plan),
+        trial=trial(built, plan),
         readers=neighbours.readers(plan),
         unread=paths.UNREAD,
         routes="ip -json -4 route show table main",

@@ -8,7 +8,7 @@ from functools import partial
 from shlex import quote
 
 from tasks import paths
-from tasks.firewall import ROUTE_PROTOCOL
+from tasks.firewall import ROUTE_PROTOCOLS
 from templates import text
 from vpc_openvpn.diagnosis import nat, office
 from vpc_openvpn.diagnosis.findings import Findings
@@ -32,8 +32,8 @@ def prove(plan: HostPlan) -> None:
 def judge(plan: HostPlan, output: str, *, patient: bool) -> Findings:
     """What the answers to `script` mean. `patient`: the script has waited for what needs time."""
     if isinstance(plan, OfficePlan):
-        return office.judge(plan, output, str(ROUTE_PROTOCOL), patient=patient)
-    return nat.judge(plan, output, str(ROUTE_PROTOCOL))
+        return office.judge(plan, output, ROUTE_PROTOCOLS, patient=patient)
+    return nat.judge(plan, output, ROUTE_PROTOCOLS)
 
 
 def script(plan: HostPlan, patience: int) -> str:
@@ -94,7 +94,7 @@ def _zone(plan: OfficePlan, connection: Connection, tunnel: Tunnel) -> str:
         "zone",
         *(tunnel.zone, tunnel.number, connection.interface),
         "" if single else tunnel.office_address,
-        "" if single else int(tunnel.paths.mark.partition("/")[0], 16),
+        "" if single else int(tunnel.mark.partition("/")[0], 16),
         tunnel.beyond,
         plan.probes.get(tunnel.zone, ""),
         *(other.office_address for each in others for other in each),

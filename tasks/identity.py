@@ -1,32 +1,51 @@
 """The host's identity: its private key and certificate, and the tls-crypt key of each of its tunnels."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 from pyinfra.api import HiddenValue
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.site.plan import HostPlan
+from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
 
-def files(plan: HostPlan, store: Store) -> tuple[File, ...]:
-    """Certificate, private key, and a tls-crypt key per tunnel."""
-    return (
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A host's, as files on it, and the fingerprints that it pins: `tls_crypt` by zone, `peers` by host."""
+
+    certificate: File
+    private_key: File
+    tls_crypt: Mapping[str, File]
+    peers: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[File]:
+        """All its files."""
+        yield from (self.certificate, self.private_key, *self.tls_crypt.values())
+
+
+def of(plan: HostPlan, store: Store) -> Identity:
+    """The identity of a host, from the operator's store. Raises CredentialsError where something is missing there."""
+    peers = [tunnel.nat_host for tunnel in plan.tunnels] if isinstance(plan, OfficePlan) else [OFFICE]
+    return Identity(
         File(paths.CERTIFICATE, store.certificate(plan.host)),
         File(paths.PRIVATE_KEY, HiddenValue(store.private_key(plan.host)), mode="600"),
-        *(
-            File(paths.tls_crypt(tunnel.zone), HiddenValue(store.tls_crypt(tunnel.zone)), mode="600")
+        {
+            tunnel.zone: File(paths.tls_crypt(tunnel.zone), HiddenValue(store.tls_crypt(tunnel.zone)), mode="600")
             for tunnel in plan.tunnels
-        ),
+        },
+        {peer: store.fingerprint(peer) for peer in peers},
     )
 
 
-def install(plan: HostPlan, store: Store, record: File) -> None:
+def install(identity: Identity, record: File) -> None:
     """Put the identity in place, in a directory that only root enters, and beside it the `record` of whose host it is;
     remove the keys of tunnels that are gone.
     """
     operations.files(
         name="Identity is in place",
-        wanted=[Directory(paths.HOME), record, Directory(paths.IDENTITY, mode="700"), *files(plan, store)],
+        wanted=[Directory(paths.HOME), record, Directory(paths.IDENTITY, mode="700"), *identity],
         owned=[f"{paths.IDENTITY}/*"],
     )

@@ -5,7 +5,7 @@ from templates import render
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.remote.operations import Service
-from vpc_openvpn.site.plan import BEATS, DOUBTED, ROUTER_TABLE, SINGLE, ZONES_TABLE, HostPlan, OfficePlan
+from vpc_openvpn.site.plan import BEATS, DOUBTED, ROUTER, SINGLE, ZONES, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
 UNITS = {
@@ -36,12 +36,12 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
         render(
             f"{plan.role}/etc/vpc-openvpn/bird.conf.j2",
             plan=plan,
-            zones_table=ZONES_TABLE,
+            zones=ZONES,
             beats=BEATS,
             doubted=DOUBTED,
             detour_script=paths.DETOUR,
             paths_file=paths.PATHS_FILE,
-            router_table=ROUTER_TABLE,
+            router=ROUTER,
             source_script=paths.SOURCE,
             source_file=paths.SOURCE_FILE,
         ),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from pyinfra import host, state
 
-from tasks import forward_path, identity, paths
+from tasks import forward_path, paths
+from tasks.identity import Identity
 from templates import render
-from vpc_openvpn.identities.store import Store
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.remote.operations import Service
@@ -29,21 +29,21 @@ class End:
     service: Service
 
 
-def ends(plan: HostPlan, store: Store) -> list[End]:
+def ends(plan: HostPlan, identity: Identity) -> list[End]:
     """This host's end of each of its tunnels; under `single`, the office's one end for them all."""
     if isinstance(plan, OfficePlan):
-        return [_office_end(plan, connection, store) for connection in plan.connections]
-    return [_nat_end(plan, store)]
+        return [_office_end(plan, connection, identity) for connection in plan.connections]
+    return [_nat_end(plan, identity)]
 
 
-def _office_end(plan: OfficePlan, connection: Connection, store: Store) -> End:
+def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) -> End:
     text = render(
         "office/etc/openvpn/client/tunnel.conf.j2",
         connection=connection,
         certificate=paths.CERTIFICATE,
         private_key=paths.PRIVATE_KEY,
         keys={tunnel.zone: paths.tls_crypt(tunnel.zone) for tunnel in connection.tunnels},
-        peer_fingerprints=[store.fingerprint(tunnel.nat_host) for tunnel in connection.tunnels],
+        peer_fingerprints=[identity.peers[tunnel.nat_host] for tunnel in connection.tunnels],
         up_script=paths.TUNNEL_UP,
         buffers=BUFFERS,
     )
@@ -58,17 +58,17 @@ def _office_end(plan: OfficePlan, connection: Connection, store: Store) -> End:
     # What is new goes by a detour; a moment later the tunnel may go.
     leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.watches else ""
     unit = f"openvpn-client@{connection.name}.service"
-    return _end(plan, unit, configuration, connection.tunnels, store, started="", leave=leave)
+    return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
 
 
-def _nat_end(plan: NatPlan, store: Store) -> End:
+def _nat_end(plan: NatPlan, identity: Identity) -> End:
     text = render(
         "nat/etc/openvpn/server/office.conf.j2",
         plan=plan,
         certificate=paths.CERTIFICATE,
         private_key=paths.PRIVATE_KEY,
         tls_crypt=paths.tls_crypt(plan.zone),
-        peer_fingerprint=store.fingerprint(OFFICE),
+        peer_fingerprint=identity.peers[OFFICE],
         client_config_dir=paths.CLIENTS,
         buffers=BUFFERS,
     )
@@ -83,7 +83,7 @@ def _nat_end(plan: NatPlan, store: Store) -> End:
         started = f"{birdc} enable bfd_office"
         # BFD is silent first, and the tunnel carries packets until the office has noticed.
         leave = f"{birdc} disable bfd_office && sleep {plan.tunnel.detection * NOTICED / 1000:.2g}"
-    return _end(plan, NAT_UNIT, configuration, plan.tunnels, store, started=started, leave=leave)
+    return _end(plan, NAT_UNIT, configuration, plan.tunnels, identity, started=started, leave=leave)
 
 
 def _end(
@@ -91,13 +91,13 @@ def _end(
     unit: str,
     configuration: tuple[File, ...],
     tunnels: Sequence[Tunnel],
-    store: Store,
+    identity: Identity,
     *,
     started: str,
     leave: str,
 ) -> End:
-    keys = {paths.CERTIFICATE, paths.PRIVATE_KEY, *(paths.tls_crypt(tunnel.zone) for tunnel in tunnels)}
-    read = (*configuration, *(file for file in identity.files(plan, store) if file.path in keys))
+    keys = (identity.tls_crypt[tunnel.zone] for tunnel in tunnels)
+    read = (*configuration, identity.certificate, identity.private_key, *keys)
     record = paths.record(unit)
     server = isinstance(plan, NatPlan)
     file = File(
@@ -119,31 +119,30 @@ def _end(
     return End(unit, configuration, (file, drop_in), Service(unit, read, record, (file.path, drop_in.path)))
 
 
-def configure(plan: HostPlan, store: Store) -> None:
+def configure(ends: Sequence[End]) -> None:
     """Write what the units will be started from. The drop-in, which marks the instance as ours, comes first."""
     wanted: list[File | Directory] = [Directory(paths.CLIENTS), Directory(paths.LIB)]
-    for end in ends(plan, store):
+    for end in ends:
         file, mark = end.unit_files
         wanted += [Directory(f"{paths.UNITS}/{end.unit}.d"), mark, file, *end.configuration]
     operations.files(name="Tunnels are configured", wanted=list(dict.fromkeys(wanted)), owned=[f"{paths.CLIENTS}/*"])
 
 
-def run(plan: HostPlan, store: Store, zones: Sequence[str]) -> None:
+def run(plan: HostPlan, ends: Sequence[End], zones: Sequence[str]) -> None:
     """Enable and start each tunnel, and remove those that left the site. Then, one zone of `zones` after the other,
     restart what runs something else than is on disk: each must carry packets again before the next is touched.
     """
-    all_ends = ends(plan, store)
     operations.services(
         name="Tunnels are running",
-        wanted=[end.service for end in all_ends],
+        wanted=[end.service for end in ends],
         marks=f"{paths.UNITS}/openvpn-*@*.service.d/{DROP_IN}",
-        wanted_marks=[end.unit_files[1].path for end in all_ends],
+        wanted_marks=[end.unit_files[1].path for end in ends],
         instance_files=["/etc/openvpn/client/{instance}.conf", f"{paths.UNITS}/{{unit}}", paths.record("{unit}")],
     )
     for zone in host.loop(zones):
         concerned = isinstance(plan, OfficePlan) or plan.zone == zone
         if concerned:
-            _restart_ends(plan, zone, {end.unit: end.service for end in all_ends}, last=zone == zones[-1])
+            _restart_ends(plan, zone, {end.unit: end.service for end in ends}, last=zone == zones[-1])
 
 
 def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *, last: bool) -> None:

@@ -16,31 +16,31 @@ OFFICE, NAT = (plans(LAB)[host] for host in ("office", "nat-us-east-1a"))
 assert isinstance(OFFICE, OfficePlan) and isinstance(NAT, NatPlan)
 WELL = """\
 lan 192.168.50.0/24 192.168.50.254 192.168.50.0/24 dev lan proto kernel scope link src 192.168.50.1
-way us-east-1b 192.168.50.0/24 192.168.50.254 lan 10.0.22.3 from 192.168.50.254 via 10.200.2.1 dev tun-2 table 8600
+way us-east-1b 192.168.50.0/24 192.168.50.254 lan 10.0.22.3 from 192.168.50.254 via 10.200.2.1 dev tun-2 table vpc-zones
 bfd us-east-1b 10.200.2.1 Up
 probe us-east-1b answers
-way us-east-1a 192.168.50.0/24 192.168.50.254 lan 10.0.21.3 from 192.168.50.254 via 10.200.1.1 dev tun-1 table 8600
+way us-east-1a 192.168.50.0/24 192.168.50.254 lan 10.0.21.3 from 192.168.50.254 via 10.200.1.1 dev tun-1 table vpc-zones
 bfd us-east-1a 10.200.1.1 Up
 probe us-east-1a answers
 rules []
 routes [{"dst":"default","gateway":"198.51.100.9","dev":"wan"}]
 """
-HOME = "via 10.200.1.1 dev tun-1 table 8600"
+HOME = "via 10.200.1.1 dev tun-1 table vpc-zones"
 
 
 def at_office(output: str, *, patient: bool = True) -> Findings:
     assert isinstance(OFFICE, OfficePlan)
-    return office.judge(OFFICE, output, "86", patient=patient)
+    return office.judge(OFFICE, output, ("86",), patient=patient)
 
 
 def test_what_is_well_says_nothing() -> None:
     assert isinstance(NAT, NatPlan)
     assert at_office(WELL) == Findings()
-    assert nat.judge(NAT, WELL_NAT, "86") == Findings()
+    assert nat.judge(NAT, WELL_NAT, ("86",)) == Findings()
 
 
 def test_a_zone_on_a_detour_is_named_unless_it_is_drained() -> None:
-    away = WELL.replace(HOME, "via 10.200.2.1 dev tun-2 table 8600")
+    away = WELL.replace(HOME, "via 10.200.2.1 dev tun-2 table vpc-zones")
     [said] = at_office(away).wrong
     assert said.startswith("us-east-1a: a desk's packets go by a detour, tun-2, not by the zone's own tunnel. See: ")
     assert at_office(f"{away}state us-east-1a drained\n") == Findings()
@@ -48,7 +48,7 @@ def test_a_zone_on_a_detour_is_named_unless_it_is_drained() -> None:
     assert "the tunnel is doubted" in said
     # A plan does not wait until a tunnel that was restarted has proved itself.
     assert at_office(f"{away}state us-east-1a doubted\n", patient=False) == Findings()
-    astray = away.replace("dev tun-2 table 8600\nbfd us-east-1a", "dev wan\nbfd us-east-1a")
+    astray = away.replace("dev tun-2 table vpc-zones\nbfd us-east-1a", "dev wan\nbfd us-east-1a")
     [said] = at_office(f"{astray}state us-east-1a drained\n").wrong
     assert "a desk's packets go by wan" in said
 
@@ -56,7 +56,7 @@ def test_a_zone_on_a_detour_is_named_unless_it_is_drained() -> None:
 def test_a_firewall_that_makes_bfd_deaf_is_named_once_for_all_zones() -> None:
     deaf = WELL.replace(" Up", " Down")
     for number in (1, 2):
-        way = f"10.0.2{number}.3 from 192.168.50.254 via 10.200.{number}.1 dev tun-{number} table 8600"
+        way = f"10.0.2{number}.3 from 192.168.50.254 via 10.200.{number}.1 dev tun-{number} table vpc-zones"
         deaf = deaf.replace(way, "RTNETLINK answers: No route to host")
     [said] = at_office(f"{deaf}nft {nft(hook='input')}\n").wrong
     assert "us-east-1a, us-east-1b: a desk's packets go nowhere: BFD hears nothing" in said
@@ -87,11 +87,11 @@ def test_a_masquerade_without_an_interface_fails_a_deploy() -> None:
 
 
 def test_a_rule_ahead_is_named_and_its_zones_probes_are_not_blamed_on_aws() -> None:
-    ahead = '[{"priority":8000,"src":"192.168.50.0","srclen":24,"table":"200"}]'
+    ahead = '[{"priority":6699,"src":"192.168.50.0","srclen":24,"table":"200"}]'
     stray = WELL.replace(HOME, "dev wan table 200").replace("rules []", f"rules {ahead}")
     [said] = at_office(stray.replace("probe us-east-1a answers", "probe us-east-1a masqueraded-only")).wrong
-    assert said.startswith("ip rule 8000 (from 192.168.50.0/24 lookup 200) comes before ours, 9200: what desks of")
-    assert said.endswith("ip rule del priority 8000 && ip rule add from 192.168.50.0/24 lookup 200 priority 30000")
+    assert said.startswith("ip rule 6699 (from 192.168.50.0/24 lookup 200) comes before ours, 7900: what desks of")
+    assert said.endswith("ip rule del priority 6699 && ip rule add from 192.168.50.0/24 lookup 200 priority 30000")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_nats_answers(old: str, new: str, said: str) -> None:
     output = WELL_NAT.replace(old, new)
     if "tun0" in new:
         output = output.replace("dev tun0", "dev tun-office")
-    found = nat.judge(NAT, output, "86")
+    found = nat.judge(NAT, output, ("86",))
     assert said in "\n".join(found.wrong)
     assert bool(found.wrong) == bool(said)
 
@@ -177,7 +177,7 @@ def test_a_nats_answers(old: str, new: str, said: str) -> None:
 def test_a_dynamic_office_may_come_from_anywhere() -> None:
     assert isinstance(NAT, NatPlan)
     dynamic = replace(NAT, office_addresses=())
-    assert nat.judge(dynamic, WELL_NAT.replace("seen 198.51.100.10", "seen 203.0.113.9"), "86") == Findings()
+    assert nat.judge(dynamic, WELL_NAT.replace("seen 198.51.100.10", "seen 203.0.113.9"), ("86",)) == Findings()
 
 
 @pytest.mark.parametrize("host", ["office", "nat-us-east-1a"])

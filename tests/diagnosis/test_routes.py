@@ -32,22 +32,22 @@ def test_a_foreign_route_inside_the_sites_networks_is_found(route: str, found: s
 
 
 def test_a_way_is_an_interface_and_a_table_or_an_error() -> None:
-    by_tunnel = "10.0.21.4 from 192.168.50.254 via 10.200.1.1 dev tun-1 table 8600      cache iif lan"
-    assert routes.way(by_tunnel) == Way("tun-1", "8600", by_tunnel)
+    by_tunnel = "10.0.21.4 from 192.168.50.254 via 10.200.1.1 dev tun-1 table vpc-zones      cache iif lan"
+    assert routes.way(by_tunnel) == Way("tun-1", "vpc-zones", by_tunnel)
     assert routes.way("10.0.21.4 from 192.168.50.254 dev wan").table == "main"
     assert routes.way("RTNETLINK answers: No route to host ").interface == ""
 
 
-OWN = '{"priority":8001,"src":"10.200.1.2","dst":"10.0.0.0","dstlen":16,"table":"9501","protocol":"86"}'
+OWN = '{"priority":6701,"src":"10.200.1.2","dst":"10.0.0.0","dstlen":16,"table":"probe-a","protocol":"vpc-openvpn"}'
 
 
 @pytest.mark.parametrize(
     ("rule", "table", "found"),
     [
         (
-            '{"priority":8000,"src":"192.168.50.0","srclen":24,"table":"200"}',
+            '{"priority":6699,"src":"192.168.50.0","srclen":24,"table":"200"}',
             "200",
-            "8000 from 192.168.50.0/24 lookup 200",
+            "6699 from 192.168.50.0/24 lookup 200",
         ),
         ('{"priority":5270,"src":"all","table":"52"}', "52", "5270 from all lookup 52"),
         (
@@ -56,8 +56,8 @@ OWN = '{"priority":8001,"src":"10.200.1.2","dst":"10.0.0.0","dstlen":16,"table":
             "5 from all fwmark 0x1/0xff lookup 7",
         ),
         # Not for this packet; not where it went; behind ours; the kernel's own first one.
-        ('{"priority":8000,"src":"192.168.60.0","srclen":24,"table":"200"}', "200", ""),
-        ('{"priority":8000,"src":"all","table":"200"}', "main", ""),
+        ('{"priority":6699,"src":"192.168.60.0","srclen":24,"table":"200"}', "200", ""),
+        ('{"priority":6699,"src":"all","table":"200"}', "main", ""),
         ('{"priority":9300,"src":"all","table":"200"}', "200", ""),
         ('{"priority":0,"src":"all","table":"local"}', "local", ""),
     ],
@@ -65,7 +65,7 @@ OWN = '{"priority":8001,"src":"10.200.1.2","dst":"10.0.0.0","dstlen":16,"table":
 def test_a_foreign_rule_before_ours_is_named(rule: str, table: str, found: str) -> None:
     taken = Way("wan", table, "")
     desk, host = IPv4Address("192.168.50.254"), IPv4Address("10.0.21.4")
-    assert routes.rule_ahead(f"[{rule},{OWN}]", taken, 9200, "86", desk, host) == found
+    assert routes.rule_ahead(f"[{rule},{OWN}]", taken, 7900, ("86", "vpc-openvpn"), desk, host) == found
 
 
 def test_default_routes_that_serve_at_once_are_counted() -> None:

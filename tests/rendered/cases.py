@@ -47,12 +47,13 @@ def rendered(case: str) -> dict[Path, File]:
 
 def files(host: HostPlan) -> Iterator[File]:
     """All that is written to one host."""
-    store = NamedStore(Path("nowhere"))
-    yield from identity.files(host, store)
+    own = identity.of(host, NamedStore(Path("nowhere")))
+    yield from own
     yield from (reader.file for reader in neighbours.readers(host))
-    yield from firewall.files(host)
+    built = firewall.firewall(host)
+    yield from (*built.names, built.rules, built.routes, built.loader, built.unit, built.keeper)
     yield forwarding.file(host)
-    for end in tunnels.ends(host, store):
+    for end in tunnels.ends(host, own):
         yield from (*end.unit_files, *end.configuration)
-    for _, own in routing.services(host):
-        yield from own
+    for _, written in routing.services(host):
+        yield from written

@@ -38,7 +38,7 @@ def scripts(case: str) -> Iterator[tuple[str, str, str]]:
     """Path, mode and text of all that lands on the site's hosts, and of all that a trial puts there and runs."""
     for host in plans(case).values():
         yield from ((file.path, file.mode, file.text) for file in files(host))
-        trial = firewall.trial(host)
+        trial = firewall.trial(firewall.firewall(host), host)
         yield from ((item.path, item.mode, item.text) for item in trial.files if hasattr(item, "text"))
         yield from ((f"command of {host.host}", "", command) for command in (trial.begin, trial.keep))
 

@@ -65,7 +65,7 @@ ALL_HOME = """
 [ -e /usr/local/lib/vpc-openvpn/detour ] || exit 0
 [ -z "$(/usr/local/lib/vpc-openvpn/detour show | grep -v ': trusted$')" ] || exit
 for zone in 1 2 3; do
-    ip -4 route show table 8600 10.0.2$zone.0/24 | grep -q "via 10.200.$zone.1 " || exit
+    ip -4 route show table vpc-zones 10.0.2$zone.0/24 | grep -q "via 10.200.$zone.1 " || exit
 done
 """
 

@@ -243,7 +243,7 @@ def test_an_orderly_restart_of_a_tunnel_loses_nothing(
 ) -> None:
     with traffic(desk) as to_a, Background(office, "ip monitor route") as routes:
         host.succeeds(command)
-        routes.waits_for(r"^10\.0\.21\.0/24 .*dev tun-2 .*table 8600", 5)  # for a second or so
+        routes.waits_for(r"^10\.0\.21\.0/24 .*dev tun-2 .*table vpc-zones", 5)  # for a second or so
         office.eventually(leads(ZONE_A, 1), HOME_AGAIN)
         to_a.goes_on()
         to_a.held.waits_for("^pause", 5)  # TCP may still be waiting for its next try
@@ -502,8 +502,13 @@ def test_a_nat_carries_no_detour_that_is_not_in_the_site(world: World, desk: Hos
     world.use(site)
     world.deploy()
     # The office sends it there all the same; b has a word in it.
+    astray = "10.0.21.10 dev tun-2 table vpc-zones"
     with (
-        changed(office, "ip route add 10.0.21.10 dev tun-2 table 8600", "ip route del 10.0.21.10 dev tun-2 table 8600"),
+        changed(
+            office,
+            "ip route add 10.0.21.10 dev tun-2 table vpc-zones",
+            "ip route del 10.0.21.10 dev tun-2 table vpc-zones",
+        ),
         permitting(office, f"FORWARD -d {ZONE_A} -j ACCEPT"),
         Arrivals(APP_A, "10.0.2.10", ZONE_A) as packets,
     ):

@@ -86,10 +86,10 @@ ROUNDS = {
     "routing": (
         Drift(
             OFFICE,
-            "ip rule del priority 8901",
+            "ip rule del priority 7601",
             [FIREWALL],
-            "+ 8901 from all fwmark 0x1000000/0xff000000 lookup 8601",
-            "ip rule | grep -q ^8901:",
+            "+ 7601 from all fwmark 0x1000000/0xff000000 lookup 7601",
+            "ip rule | grep -q ^7601:",
         ),
         Drift(
             A,
@@ -109,11 +109,11 @@ ROUNDS = {
     "the office's paths": (
         Drift(
             OFFICE,
-            "systemctl stop vpc-openvpn-watch && ip rule add priority 8777 from 10.9.9.9 lookup 8600 protocol 86"
+            "systemctl stop vpc-openvpn-watch && ip rule add priority 7777 from 10.9.9.9 lookup vpc-zones protocol 86"
             " && echo 1 > /proc/sys/net/ipv4/conf/tun-1/rp_filter",
             [FIREWALL, FORWARDING, ROUTING],
             "net/ipv4/conf/tun-1/rp_filter = 1, not 2",
-            "pgrep -f '[v]pc-openvpn/watch' && ! ip rule | grep ^8777:"
+            "pgrep -f '[v]pc-openvpn/watch' && ! ip rule | grep ^7777:"
             " && grep 2 /proc/sys/net/ipv4/conf/tun-1/rp_filter",
         ),
     ),

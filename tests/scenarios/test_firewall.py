@@ -264,7 +264,8 @@ def test_the_rest_of_the_vpcs_addresses_leads_nowhere(world: World, desk: Host, 
     leaked, send = strays(LANS_LINE), f"{PEERS} connect 10.0.99.10 80"
     assert "No route to host" in desk.fails(send)
     assert strays(LANS_LINE) == leaked
-    office.succeeds("ip route del unreachable 10.0.0.0/16 table 8600 proto 86 && iptables -F vpc-openvpn-forward")
+    guard = "unreachable 10.0.0.0/16 table vpc-zones proto vpc-openvpn"
+    office.succeeds(f"ip route del {guard} && iptables -F vpc-openvpn-forward")
     desk.fails(send)
     assert strays(LANS_LINE) > leaked
     world.deploy("--limit", "office")
@@ -340,8 +341,8 @@ for table in raw mangle nat filter; do
 done
 nft list tables | grep -v ' ip '
 nft list table inet own
-ip -4 rule | grep -v 'proto 86'
-ip -4 route show table all | grep -v -e tun- -e 'proto 86' -e 'proto bird'
+ip -4 rule | grep -v 'proto vpc-openvpn'
+ip -4 route show table all | grep -v -e tun- -e 'proto vpc-openvpn' -e 'proto bird'
 sysctl -a 2>/dev/null | grep '^net\.ipv[46]\.' | grep -v -e '\.tun-' -e random -e '\.neigh\.' -e netfilter
 """
 
@@ -361,7 +362,7 @@ def test_what_is_somebody_elses_survives(world: World, desk: Host, name: str) ->
     for table, names in chains.items():
         for chain in names:
             host.succeeds(f"iptables -t {table} -F vpc-openvpn-{chain}")
-    host.succeeds("ip route flush table all proto 86; ip rule flush protocol 86")
+    host.succeeds("ip route flush table all proto vpc-openvpn; ip rule flush protocol vpc-openvpn")
     changes = world.deploy("--limit", name)
     assert "Firewall and guard routes are loaded" in changes.changed[name]
     assert host.succeeds(FOREIGN_STATE) == before

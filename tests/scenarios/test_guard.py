@@ -26,7 +26,7 @@ APP = "10.0.21.10"
 DESK = "192.168.50.10"
 SITE = {"detour": "off"}  # a lost tunnel is a lost zone
 TUNNEL = "openvpn-client@vpc-us-east-1a"
-NO_GUARD_ROUTE = "ip route del unreachable 10.0.0.0/16 table 8600 proto 86"
+NO_GUARD_ROUTE = "ip route del unreachable 10.0.0.0/16 table vpc-zones proto vpc-openvpn"
 NO_GUARD_RULE = "iptables -D vpc-openvpn-forward -d 10.0.0.0/16 -j REJECT --reject-with icmp-host-unreachable"
 
 
@@ -130,9 +130,9 @@ def test_a_flow_that_leaked_before_the_first_deploy_recovers(world: World, desk:
 def test_only_misled_flows_are_forgotten(world: World, desk: Host, office: Host, app: Host) -> None:
     """A load of the firewall drops what conntrack knows of flows that leaked, and of no other."""
     office.succeeds("iptables -t nat -F vpc-openvpn-postrouting && iptables -F vpc-openvpn-forward")
-    office.succeeds("ip route add 10.0.99.0/24 via 198.51.100.9 table 8600")
+    office.succeeds("ip route add 10.0.99.0/24 via 198.51.100.9 table vpc-zones")
     with (
-        changed(office, "true", "ip route del 10.0.99.0/24 table 8600"),
+        changed(office, "true", "ip route del 10.0.99.0/24 table vpc-zones"),
         Flow(desk, "udp", "10.0.99.10") as misled,
         Background(app, f"{PEERS} echo {PORT}"),
         Flow(desk, "udp", APP) as through_tunnel,

@@ -88,7 +88,7 @@ def test_what_the_router_drops_or_sends_astray_is_named(world: World, desk: Host
         desk.cannot_reach(APPS[0])
         said = spaceless(world.deploy_fails("--limit", "office"))
         assert (
-            "(from 192.168.50.0/24 iif lan lookup 200) comes before ours, 9200: what desks of 192.168.50.0/24 send"
+            "(from 192.168.50.0/24 iif lan lookup 200) comes before ours, 7900: what desks of 192.168.50.0/24 send"
             in said
         )
         assert "leaves by wan" in said

@@ -16,7 +16,7 @@ OFFICE, A, B, C = Host("office"), *(Host(f"nat-us-east-1{letter}") for letter in
 LEFT = {
     OFFICE: (
         ("echo '# left' >> /etc/vpc-openvpn/bird.conf", "! grep left /etc/vpc-openvpn/bird.conf"),
-        ("ip rule del priority 8901", "ip rule | grep -q ^8901:"),
+        ("ip rule del priority 7601", "ip rule | grep -q ^7601:"),
         ("systemctl stop vpc-openvpn-watch", "systemctl is-active vpc-openvpn-watch"),
         ("echo 1 > /proc/sys/net/ipv4/conf/tun-1/rp_filter", "grep 2 /proc/sys/net/ipv4/conf/tun-1/rp_filter"),
     ),

@@ -19,11 +19,10 @@ from vpc_openvpn.site.plan import (
     DETOUR_PREFERENCE,
     DOUBTED,
     HOME_PREFERENCE,
-    ZONES_RULE,
-    ZONES_TABLE,
+    ROUTER,
+    ZONES,
     NatPlan,
     OfficePlan,
-    Paths,
     Ssh,
     Tunnel,
     plan,
@@ -262,13 +261,17 @@ def test_single_has_one_connection_with_every_nat_in_it() -> None:
     assert len(nats_of(example(strategy="single"))["nat-zone-a"].detoured) == 6
 
 
-def test_the_office_takes_numbers_that_no_two_ways_share() -> None:
-    for number in (NUMBERS[0], NUMBERS[-1]):
-        paths, nearest = Paths(number), Paths(NUMBERS[-1] if number == NUMBERS[0] else NUMBERS[0])
-        tables = {paths.pin, paths.hold, paths.wait, paths.own}
-        assert len(tables) == 4
-        assert not tables & {nearest.pin, nearest.hold, nearest.wait, nearest.own, ZONES_TABLE}
-    rules = [(p.own_rule, p.hold_rule, p.wait_rule, p.pin_rule) for p in map(Paths, NUMBERS)]
-    assert len({priority for each in rules for priority in each} | {ZONES_RULE}) == 4 * len(NUMBERS) + 1
-    assert max(rule for each in rules for rule in each) < ZONES_RULE < 32766, "main comes after all of ours"
-    assert Paths(250).mark == "0xfa000000/0xff000000"
+def test_the_office_takes_numbers_that_no_two_tables_share() -> None:
+    tunnel = office_of(example()).tunnels[0]
+    tables = [table for number in NUMBERS for table in replace(tunnel, number=number).tables]
+    ids = [table.id for table in tables] + [ROUTER, ZONES]
+    assert len(set(ids)) == 4 * len(NUMBERS) + 2
+    assert max(table.id for table in tables) < ROUTER < ZONES < 32766, "main comes after all of ours"
+    assert max(ids) < 8600, "the release before had tables from there on, and both exist while a deploy changes them"
+    assert replace(tunnel, number=250).mark == "0xfa000000/0xff000000"
+
+
+def test_names_of_tables_say_what_they_are_for() -> None:
+    named = {table.id: table.name for table in office_of(example()).tables}
+    assert named[7001] == "hold-zone-a" and named[7900] == "vpc-zones"
+    assert list(named) == sorted(named) and len(set(named.values())) == len(named)

@@ -1,7 +1,7 @@
 """What a NAT's answers mean: `templates/nat/proof.sh` has asked."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from ipaddress import IPv4Address
 
 from vpc_openvpn.diagnosis import routes
@@ -15,8 +15,8 @@ OUTSIDE = IPv4Address("198.41.0.4")  # a root name server's: nothing is sent the
 MAIN_RULE = 32766
 
 
-def judge(plan: NatPlan, output: str, route_protocol: str) -> Findings:
-    """What of `plan` does not hold, and what was not seen."""
+def judge(plan: NatPlan, output: str, ours: Container[object]) -> Findings:
+    """What of `plan` does not hold, and what was not seen. `ours`: how `ip` calls the protocol of our rules."""
     found = answers(output)
     result = Findings(complaints(found))
     result.wrong += _seen(plan, found)
@@ -27,7 +27,7 @@ def judge(plan: NatPlan, output: str, route_protocol: str) -> Findings:
     rules = document(found, "rules")
     for what, (source, destination, interface, taken) in ways.items():
         if not taken.interface or taken.interface == plan.tunnel.nat_interface:
-            result.wrong.append(_lost(what, source, destination, interface, taken, rules, route_protocol))
+            result.wrong.append(_lost(what, source, destination, interface, taken, rules, ours))
     packets = {packet.what: packet for packet in _packets(plan, ways)}
     rulesets = tables(found)
     private = packets.pop(_LEAVES_AS, None)
@@ -66,14 +66,14 @@ def _lost(
     interface: str,
     taken: routes.Way,
     rules: str,
-    route_protocol: str,
+    ours: Container[object],
 ) -> str:
     packet = {
         "desk": f"what a desk ({source}) sends to {destination}",
         "private": f"what a private host ({source}) sends to the internet",
     }[what]
     end = f"leaves by {taken.interface}" if taken.interface else f"goes nowhere ({taken.said})"
-    ahead = routes.rule_ahead(rules, taken, MAIN_RULE, route_protocol, source, destination)
+    ahead = routes.rule_ahead(rules, taken, MAIN_RULE, ours, source, destination)
     if ahead:
         priority, _, words = ahead.partition(" ")
         return f"{packet} {end}: ip rule {priority} ({words}) sends it there. Type: ip rule del priority {priority}"

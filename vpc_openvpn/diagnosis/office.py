@@ -1,26 +1,28 @@
 """What the office router's answers mean: `templates/office/proof.sh` has asked."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from vpc_openvpn.diagnosis import routes
 from vpc_openvpn.diagnosis.filters import Packet
 from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
 from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, tables
-from vpc_openvpn.site.plan import ZONES_RULE, ZONES_TABLE, OfficePlan, Tunnel
+from vpc_openvpn.site.plan import ZONES, OfficePlan, Tunnel
 
 BFD_PORT = 3784
 
 
-def judge(plan: OfficePlan, output: str, route_protocol: str, *, patient: bool) -> Findings:
-    """What of `plan` does not hold, and what was not seen. `patient`: what was just started has had its time."""
-    return _Office(plan, answers(output), route_protocol, patient).findings()
+def judge(plan: OfficePlan, output: str, ours: Container[object], *, patient: bool) -> Findings:
+    """What of `plan` does not hold, and what was not seen. `patient`: what was just started has had its time.
+    `ours`: how `ip` calls the protocol of our rules.
+    """
+    return _Office(plan, answers(output), ours, patient).findings()
 
 
 class _Office:
-    def __init__(self, plan: OfficePlan, found: dict[str, list[str]], protocol: str, patient: bool) -> None:
-        self._plan, self._found, self._protocol, self._patient = plan, found, protocol, patient
+    def __init__(self, plan: OfficePlan, found: dict[str, list[str]], ours: Container[object], patient: bool) -> None:
+        self._plan, self._found, self._ours, self._patient = plan, found, ours, patient
         self._interfaces = plan.interfaces
         self._states = defaultdict(set)
         for line in found.get("state", []):
@@ -72,7 +74,7 @@ class _Office:
                 continue
             self._lost.add(zone)
             rules = document(self._found, "rules")
-            ahead = routes.rule_ahead(rules, taken, ZONES_RULE, self._protocol, desk, tunnel.beyond)
+            ahead = routes.rule_ahead(rules, taken, ZONES, self._ours, desk, tunnel.beyond)
             if ahead:
                 by_rule[ahead, str(network), taken.interface].append(zone)
             else:
@@ -80,7 +82,7 @@ class _Office:
         for (ahead, lan, interface), zones in by_rule.items():
             priority, _, words = ahead.partition(" ")
             yield (
-                f"ip rule {priority} ({words}) comes before ours, {ZONES_RULE}: what desks of {lan} send to"
+                f"ip rule {priority} ({words}) comes before ours, {ZONES}: what desks of {lan} send to"
                 f" {', '.join(zones)} {f'leaves by {interface}' if interface else 'goes nowhere'}. Give it a priority"
                 f" behind ours where it is made; for now type: ip rule del priority {priority} &&"
                 f" ip rule add {words} priority {routes.FOREIGN_PRIORITY}"
@@ -124,7 +126,7 @@ class _Office:
             if states:
                 yield f"{said}: the tunnel is {states}. See detour show on the router; type the same again in a minute"
             elif heard:
-                yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES_TABLE}"
+                yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES}"
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
                 causes = [each.sentence("BFD's packets, which say that a NAT lives") for each in self._deaf(tunnel)]

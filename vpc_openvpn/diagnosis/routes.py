@@ -1,7 +1,7 @@
 """The kernel's routes and routing rules, as `ip -json` and `ip route get` print them."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
@@ -54,14 +54,14 @@ def way(said: str) -> Way:
 
 
 def rule_ahead(
-    rules: str, taken: Way, before: int, protocol: str, source: IPv4Address, destination: IPv4Address
+    rules: str, taken: Way, before: int, ours: Container[object], source: IPv4Address, destination: IPv4Address
 ) -> str:
     """The first foreign rule of `ip -json rule` before priority `before` that may have sent a packet by `taken`: its
-    priority, and then what `ip rule add` takes. Empty: there is none.
+    priority, and then what `ip rule add` takes. Empty: there is none. `ours`: how `ip` calls the protocol of our rules.
     """
     for rule in _parsed(rules):
         priority = int(rule["priority"])
-        if not 0 < priority < before or rule.get("protocol") == protocol:
+        if not 0 < priority < before or rule.get("protocol") in ours:
             continue
         if not _covers(rule, "src", source) or not _covers(rule, "dst", destination):
             continue

@@ -4,7 +4,7 @@ Plans are frozen and hold nothing but values. Adding or removing a zone changes 
 or loses that one tunnel, and another zone's plan only what it may carry as that zone's detour.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -18,12 +18,11 @@ SINGLE = "single"
 HOME_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
 DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
 BEATS = 5  # of BFD's packets that must all be lost
-# The office router's routing tables, and its rules' priorities, in the order in which the kernel asks them. A tunnel's
-# number is added. Linux itself uses none from 8000 to 9999.
-OWN_RULES, HOLD_RULES, WAIT_RULES, PIN_RULES, ZONES_RULE = 8000, 8300, 8600, 8900, 9200
-ROUTER_RULE, ROUTER_TABLE = 9199, 9800  # for what the office router itself sends
+# The office router's routing tables, in the order in which the kernel asks them. A table's number is its rule's
+# priority, too; a tunnel's own number is added.
+PROBE, HOLD, WAIT, PIN = 6700, 7000, 7300, 7600
+ROUTER, ZONES = 7899, 7900  # for what the router itself sends, and for all other packets to the VPC
 LANS_RULE, NO_LAN_RULE = 32764, 32765  # the last ones before the main table's, behind those of the router's owner
-ZONES_TABLE, HOLD_TABLES, WAIT_TABLES, OWN_TABLES = 8600, 8900, 9200, 9500
 MARK_MASK = "0xff000000"
 OFFICE = "office"  # the office router's name in the inventory, and in its certificate
 
@@ -40,54 +39,37 @@ class Ssh:
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
-    """How the office router names one tunnel's way, in its kernel. All numbers are ours alone there.
+class Table:
+    """One of the office router's routing tables: its number, which is its rule's priority too, and its name for `ip`.
 
-    A connection is marked with the tunnel that it began on. `pin` is the table for what is so marked; `hold` and `wait`
-    are for marked TCP, and keep a connection where it is through a pause that would move others. They are two tables
-    because between a route that goes and another that comes in its place a packet would slip through. `own` leads
-    through the tunnel in each of its states, for health checks of its far end. `mark` is written as iptables and ip
-    take it, value and mask.
+    Its routes lead through one tunnel, or drop packets (`blackhole`). They go when BFD does not hear the tunnel
+    (`bfd`), or when the health checks give it up (`released`).
     """
 
-    number: int
+    id: int
+    name: str
+    blackhole: bool = False
+    bfd: bool = False
+    released: bool = False
 
-    @property
-    def mark(self) -> str:
-        return f"{self.number << 24:#x}/{MARK_MASK}"
 
-    @property
-    def pin(self) -> int:
-        return ZONES_TABLE + self.number
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The office router's routing tables for one tunnel, as their rules come.
 
-    @property
-    def hold(self) -> int:
-        return HOLD_TABLES + self.number
+    `probe`: health checks of its far end, through the tunnel in each of its states. `hold`: TCP connections that began
+    on the tunnel, also while BFD does not hear it. `wait`: the same, dropped while it restarts. They are two tables
+    because between a route that goes and another that comes in its place a packet would slip through. `pin`: all
+    connections that began on it.
+    """
 
-    @property
-    def wait(self) -> int:
-        return WAIT_TABLES + self.number
+    probe: Table
+    hold: Table
+    wait: Table
+    pin: Table
 
-    @property
-    def own(self) -> int:
-        return OWN_TABLES + self.number
-
-    @property
-    def own_rule(self) -> int:
-        """Priority of the rule for what has the tunnel's own address."""
-        return OWN_RULES + self.number
-
-    @property
-    def hold_rule(self) -> int:
-        return HOLD_RULES + self.number
-
-    @property
-    def wait_rule(self) -> int:
-        return WAIT_RULES + self.number
-
-    @property
-    def pin_rule(self) -> int:
-        return PIN_RULES + self.number
+    def __iter__(self) -> Iterator[Table]:
+        yield from (self.probe, self.hold, self.wait, self.pin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +104,19 @@ class Tunnel:
         return self.detection // BEATS
 
     @property
-    def paths(self) -> "Paths":
-        """The office router's routing tables, rules and marks for this tunnel."""
-        return Paths(self.number)
+    def mark(self) -> str:
+        """Of connections that began on it: value and mask, as iptables and ip take them."""
+        return f"{self.number << 24:#x}/{MARK_MASK}"
+
+    @property
+    def tables(self) -> Tables:
+        """The office router's routing tables for it."""
+        return Tables(
+            Table(PROBE + self.number, f"probe-{self.zone}"),
+            Table(HOLD + self.number, f"hold-{self.zone}", released=True),
+            Table(WAIT + self.number, f"wait-{self.zone}", blackhole=True, released=True),
+            Table(PIN + self.number, f"pin-{self.zone}", bfd=True, released=True),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +186,12 @@ class OfficePlan:
         return connection
 
     @property
+    def tables(self) -> tuple[Table, ...]:
+        """All routing tables of ours on this host."""
+        of_tunnels = [table for watch in self.watches for table in watch.tunnel.tables]
+        return (*sorted(of_tunnels, key=lambda table: table.id), Table(ROUTER, "vpc-router"), Table(ZONES, "vpc-zones"))
+
+    @property
     def interfaces(self) -> tuple[str, ...]:
         """The tunnels' on this host."""
         return tuple(connection.interface for connection in self.connections)
@@ -224,6 +222,8 @@ class NatPlan:
     operators: tuple[IPv4Network, ...]
     office_addresses: tuple[IPv4Address, ...]  # public ones, one for each internet line; none: dynamic
     tunnel: Tunnel
+
+    tables: ClassVar[tuple[Table, ...]] = ()  # the way to the office stands in the main table
 
     @property
     def tunnels(self) -> tuple[Tunnel, ...]:
