@@ -502,7 +502,6 @@ def test_a_nat_carries_no_detour_that_is_not_in_the_site(world: World, desk: Hos
     world.use(site)
     world.deploy()
     # The office sends it there all the same; b has a word in it.
-    astray = "10.0.21.10 dev tun-2 table vpc-zones"
     with (
         changed(
             office,

@@ -31,9 +31,7 @@ def test_one_word_switches_and_nothing_is_left(world: World, desk: Host, office:
             desk.reaches(address)
         left = kernel_state(office)
         assert re.findall(r" (tun\S*): ", left) == ["tun-vpc"]
-        assert not re.search(
-            r"tun-[0-9]|vpc-us-east|watch|detour|fwmark|CONNMARK|(hold|wait|pin|probe)-", left
-        ), left
+        assert not re.search(r"tun-[0-9]|vpc-us-east|watch|detour|fwmark|CONNMARK|(hold|wait|pin|probe)-", left), left
         assert office.succeeds("systemctl list-units --plain --no-legend 'openvpn-client@*' | wc -l").strip() == "1"
         office.fails("pgrep -f '[v]pc-openvpn/watch' || ls -d /run/vpc-openvpn/seen /run/vpc-openvpn/paths.conf")
         for nat in NATS:
