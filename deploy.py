@@ -7,20 +7,24 @@ from pyinfra import host
 
 from tasks import exclusion, firewall, forward_path, forwarding, identity, ownership, packages, routing, tunnels
 from tasks.site import plan_of, plans, store_for, zone_names
+from vpc_openvpn.remote.operations import converge
 
 plan = plan_of(host.name)
 store = store_for(plan)
+own = identity.of(plan, store)
+ends = tunnels.ends(plan, own)
 record = ownership.check(plan, plans(), store)
 
 exclusion.ensure()
-packages.install(host.data.packages, host.data.minimum_versions, host.data.idle_services)
-own = identity.of(plan, store)
-identity.install(own, record)
-firewall.load(plan)
-forwarding.enable(plan)
-ends = tunnels.ends(plan, own)
-tunnels.configure(ends)
-routing.run(plan)
-tunnels.run(plan, ends, zone_names())
+converge(
+    packages.installed(host.data.packages, host.data.minimum_versions, host.data.idle_services),
+    identity.in_place(own, record),
+    firewall.loaded(plan),
+    forwarding.enabled(plan),
+    tunnels.configured(ends),
+    routing.running(plan),
+    tunnels.running(ends),
+)
+tunnels.restart(plan, ends, zone_names())
 if host.data.get("proof") != "no":  # a rebuild sees to the office while a NAT is not there yet
     forward_path.prove(plan)

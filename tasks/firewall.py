@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 from tasks import neighbours, paths
 from templates import render
 from vpc_openvpn.diagnosis.routes import inside
-from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.commit_confirm import Trial
+from vpc_openvpn.remote.effects import Loaded, Service
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.remote.operations import Service
 from vpc_openvpn.site.plan import (
     HOLD,
     LANS_RULE,
@@ -120,12 +119,12 @@ def trial(built: Firewall, plan: HostPlan) -> Trial:
     )
 
 
-def load(plan: HostPlan) -> None:
-    """Load the chains and routes now and at every boot, before forwarding is on, and have them stay loaded."""
+def loaded(plan: HostPlan) -> Loaded:
+    """The chains and routes are loaded, now and at every boot, before forwarding is on, and stay loaded."""
     built = firewall(plan)
     inputs = (built.rules, built.routes, built.loader, built.unit)
     folders = [*dict.fromkeys(str(PurePosixPath(file.path).parent) for file in built.names)]
-    operations.loaded(
+    return Loaded(
         name="Firewall and guard routes are loaded",
         service=Service(paths.FIREWALL_UNIT, inputs, paths.record(paths.FIREWALL_UNIT)),
         keeper=Service(paths.KEEPER_UNIT, (built.loader,), paths.record(paths.KEEPER_UNIT)),

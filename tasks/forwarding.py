@@ -2,7 +2,7 @@
 
 from tasks import paths
 from templates import render
-from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.effects import Sysctls
 from vpc_openvpn.remote.files import File
 from vpc_openvpn.site.plan import HostPlan
 
@@ -18,12 +18,7 @@ def settings(text: str) -> dict[str, str]:
     return {key.strip().removeprefix("-").replace(".", "/"): value.strip() for key, value in pairs}
 
 
-def enable(plan: HostPlan) -> None:
-    """Make the settings, and set right what has drifted."""
+def enabled(plan: HostPlan) -> Sysctls:
+    """The settings are made, and what has drifted is set right."""
     wanted = file(plan)
-    operations.sysctls(
-        name="Forwarding is on",
-        file=wanted,
-        values=settings(wanted.text),
-        owned=[paths.EARLIER_SYSCTLS],
-    )
+    return Sysctls("Forwarding is on", wanted, settings(wanted.text), owned=[paths.EARLIER_SYSCTLS])

@@ -7,7 +7,7 @@ from pyinfra.api import HiddenValue
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.effects import Files
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
@@ -40,12 +40,12 @@ def of(plan: HostPlan, store: Store) -> Identity:
     )
 
 
-def install(identity: Identity, record: File) -> None:
-    """Put the identity in place, in a directory that only root enters, and beside it the `record` of whose host it is;
-    remove the keys of tunnels that are gone.
+def in_place(identity: Identity, record: File) -> Files:
+    """The identity, in a directory that only root enters, and beside it the `record` of whose host it is; keys of
+    tunnels that are gone are removed.
     """
-    operations.files(
-        name="Identity is in place",
+    return Files(
+        "Identity is in place",
         wanted=[Directory(paths.HOME), record, Directory(paths.IDENTITY, mode="700"), *identity],
         owned=[f"{paths.IDENTITY}/*"],
     )

@@ -2,8 +2,8 @@
 
 from tasks import paths
 from templates import render
+from vpc_openvpn.remote.effects import Reader
 from vpc_openvpn.remote.files import File
-from vpc_openvpn.remote.operations import Reader
 from vpc_openvpn.site.plan import HostPlan
 
 _IF_NETWORKD_RUNS = "! systemctl is-active --quiet systemd-networkd ||"

@@ -14,7 +14,7 @@ from pyinfra.api.exceptions import DeployError
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.facts import HostState, ask
 from vpc_openvpn.remote.files import File
 from vpc_openvpn.remote.lock import OPERATOR
 from vpc_openvpn.site.plan import OFFICE, HostPlan, NatPlan, OfficePlan
@@ -127,7 +127,8 @@ def check(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> File:
 
     Raises DeployError, before any host is changed. Without -y, cautions are shown: the plan comes before a question.
     """
-    text, shown = operations.first_look(host.data.packages, paths.TO_IDLE, paths.SITE, _SHOW)
+    look = ask(HostState(records=[paths.SITE], show=[_SHOW]))
+    text, shown = look.records.get(paths.SITE, ""), look.shown.get(_SHOW, "")
     addresses = [IPv4Address(each) for each in re.findall(r"\binet ([0-9.]+)/", shown)]
     if complaint := wrong_host(plan, plans, addresses):
         raise DeployError(f"{complaint}. No host was changed.")

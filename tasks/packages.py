@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from tasks import paths
-from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.effects import Packages
 
 
-def install(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> None:
-    """Install what is missing of `present`; refuse a host whose release has no recent enough OpenVPN."""
-    operations.packages(
-        name="Packages are installed", present=present, minimum=minimum, idle=idle, to_idle=paths.TO_IDLE
-    )
+def installed(present: Sequence[str], minimum: Mapping[str, tuple[str, str]], idle: Mapping[str, str]) -> Packages:
+    """What is missing of `present` is installed; a host whose release has no recent enough OpenVPN is refused."""
+    return Packages("Packages are installed", present, minimum, idle, paths.TO_IDLE)

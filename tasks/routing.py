@@ -2,9 +2,8 @@
 
 from tasks import paths
 from templates import render
-from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.effects import Daemons, Service
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.remote.operations import Service
 from vpc_openvpn.site.plan import BEATS, DOUBTED, ROUTER, SINGLE, ZONES, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
@@ -120,13 +119,13 @@ PATIENCE = {
 }
 
 
-def run(plan: HostPlan) -> None:
-    """Have BIRD and the watch run from what is on disk, before a tunnel is touched; say which zones are drained."""
+def running(plan: HostPlan) -> Daemons:
+    """BIRD and the watch run from what is on disk, before a tunnel is touched; zones that are drained are named."""
     own = services(plan)
     drained = {paths.drained(tunnel.zone): tunnel.zone for tunnel in plan.tunnels} if len(own) > 1 else {}
     # The detours' files first: BIRD's unit runs one of them.
     files = [file for _, those in reversed(own) for file in those]
-    operations.daemons(
+    return Daemons(
         name="Zones are reached by their best way",
         services=[service for service, _ in own],
         wanted=[Directory(paths.HOME), Directory(paths.LIB), *files],

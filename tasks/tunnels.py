@@ -9,8 +9,8 @@ from tasks import forward_path, paths
 from tasks.identity import Identity
 from templates import render
 from vpc_openvpn.remote import operations
+from vpc_openvpn.remote.effects import Files, Service, Services
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.remote.operations import Service
 from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 NAT_UNIT = "openvpn-server@office.service"
@@ -119,26 +119,31 @@ def _end(
     return End(unit, configuration, (file, drop_in), Service(unit, read, record, (file.path, drop_in.path)))
 
 
-def configure(ends: Sequence[End]) -> None:
-    """Write what the units will be started from. The drop-in, which marks the instance as ours, comes first."""
+def configured(ends: Sequence[End]) -> Files:
+    """What the units will be started from is on disk. The drop-in, which marks an instance as ours, comes first."""
     wanted: list[File | Directory] = [Directory(paths.CLIENTS), Directory(paths.LIB)]
     for end in ends:
         file, mark = end.unit_files
         wanted += [Directory(f"{paths.UNITS}/{end.unit}.d"), mark, file, *end.configuration]
-    operations.files(name="Tunnels are configured", wanted=list(dict.fromkeys(wanted)), owned=[f"{paths.CLIENTS}/*"])
+    # What systemd knew of these units holds no more once their files have changed.
+    return Files("Tunnels are configured", list(dict.fromkeys(wanted)), owned=[f"{paths.CLIENTS}/*"], disturbs=True)
 
 
-def run(plan: HostPlan, ends: Sequence[End], zones: Sequence[str]) -> None:
-    """Enable and start each tunnel, and remove those that left the site. Then, one zone of `zones` after the other,
-    restart what runs something else than is on disk: each must carry packets again before the next is touched.
-    """
-    operations.services(
-        name="Tunnels are running",
+def running(ends: Sequence[End]) -> Services:
+    """Each tunnel is enabled and started; those that left the site are removed."""
+    return Services(
+        "Tunnels are running",
         wanted=[end.service for end in ends],
         marks=f"{paths.UNITS}/openvpn-*@*.service.d/{DROP_IN}",
         wanted_marks=[end.unit_files[1].path for end in ends],
         instance_files=["/etc/openvpn/client/{instance}.conf", f"{paths.UNITS}/{{unit}}", paths.record("{unit}")],
     )
+
+
+def restart(plan: HostPlan, ends: Sequence[End], zones: Sequence[str]) -> None:
+    """One zone of `zones` after the other, restart what runs something else than is on disk: each must carry packets
+    again before the next is touched.
+    """
     for zone in host.loop(zones):
         concerned = isinstance(plan, OfficePlan) or plan.zone == zone
         if concerned:

@@ -4,7 +4,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from vpc_openvpn.remote.facts import FileState, HostState, Installed, InstalledPackages, Probe, State, UnitState
+from vpc_openvpn.remote.facts import FileState, HostState, Probe, State, UnitState
 
 
 def answer(**questions: list[str]) -> State:
@@ -70,9 +70,27 @@ def test_a_host_that_says_nothing_has_nothing() -> None:
 
 
 def test_only_fully_installed_packages_count() -> None:
-    output = ["openvpn installed 2.6.14-0+deb12u2", "iptables config-files 1.8.9-2", "ping not-installed "]
-    assert InstalledPackages([], "/x").parse(output) == Installed({"openvpn": "2.6.14-0+deb12u2"})
-    assert InstalledPackages([], "/x").parse([*output, "bird.service"]).to_idle == ("bird.service",)
+    output = """@@ packages
+openvpn installed 2.6.14-0+deb12u2
+iptables config-files 1.8.9-2
+ping not-installed """.splitlines()
+    assert HostState().parse(output).packages == {"openvpn": "2.6.14-0+deb12u2"}
+
+
+def test_several_questions_are_one_and_each_has_its_part_of_the_answer(tmp_path: Path) -> None:
+    for name in ("one", "two", "other"):
+        (tmp_path / name).write_text(f"{name}\n")
+    first = HostState(files=[f"{tmp_path}/o*"], records=[f"{tmp_path}/one"], show=["echo 1"])
+    second = HostState(files=[f"{tmp_path}/two"], records=[f"{tmp_path}/one"], show=["echo 2"], sysctls=["net/ipv4/*"])
+    both = first.and_([second])
+    assert both.records == [f"{tmp_path}/one"] and both.show == ["echo 1", "echo 2"]
+    done = subprocess.run(["sh", "-c", both.script], capture_output=True, text=True, check=True)
+    whole = both.parse(done.stdout.splitlines())
+    assert {Path(path).name for path in first.of(whole).files} == {"one", "other"}
+    assert first.of(whole) == answer(files=[*first.files], records=[*first.records], show=[*first.show])
+    assert second.of(whole) == answer(
+        files=[*second.files], records=[*second.records], show=[*second.show], sysctls=[*second.sysctls]
+    )
 
 
 def test_a_probe_may_fail_and_what_it_said_still_counts() -> None:

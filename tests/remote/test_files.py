@@ -9,9 +9,9 @@ from pyinfra.api import Config, HiddenValue, Inventory
 from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
+from vpc_openvpn.remote.effects import older
 from vpc_openvpn.remote.facts import FileState
 from vpc_openvpn.remote.files import Directory, File, changes, sums, written
-from vpc_openvpn.remote.operations import older
 
 SECRET = "c2VjcmV0IHRoYXQgbm9ib2R5IG1heSBzZWU="
 KEY = File("/etc/x/key", HiddenValue(f"{SECRET}\n"), mode="600")

@@ -1,6 +1,7 @@
-"""What an operation decides from a host's state. That its commands do it is for the scenarios to see."""
+"""What effects decide from a host's state, and how often a host is asked. That commands do it, scenarios see."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from pyinfra.context import ctx_host, ctx_state
 
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.commit_confirm import Trial
-from vpc_openvpn.remote.facts import FileState, State, UnitState
+from vpc_openvpn.remote.effects import Commands, Daemons, Loaded, Service, Services, Sysctls
+from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
 from vpc_openvpn.remote.files import File, sums
-from vpc_openvpn.remote.operations import Service
 
 SETTINGS = File("/etc/sysctl.d/x.conf", "net.ipv4.ip_forward = 1\n")
 AS_WRITTEN = {SETTINGS.path: FileState("file", "644", "root", "root", SETTINGS.sha256)}
@@ -24,12 +25,18 @@ RUNS = UnitState(enabled=True, active=True)
 Finds = Callable[[State], None]
 
 
-@pytest.fixture
-def finds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Finds]:
-    """`finds(state)`: the host answers each question with `state`."""
+@pytest.fixture(autouse=True)
+def run() -> Iterator[None]:
+    """A run of pyinfra, about one host."""
     inventory = Inventory((["@local"], {}))
     with ctx_state.use(PyinfraState(inventory, Config())), ctx_host.use(inventory.get_host("@local")):
-        yield lambda state: monkeypatch.setattr(operations, "ask", lambda _: state)
+        yield
+
+
+@pytest.fixture
+def finds(monkeypatch: pytest.MonkeyPatch) -> Finds:
+    """`finds(state)`: the host answers each question with `state`."""
+    return lambda state: monkeypatch.setattr(operations, "ask", lambda _: state)
 
 
 def text(commands: Iterable[object]) -> str:
@@ -46,9 +53,8 @@ def text(commands: Iterable[object]) -> str:
         ({"net/ipv4/ip_forward": "1", "net/ipv4/conf/tun/1/rp_filter": "1"}, False),
     ],
 )
-def test_kernel_settings_that_differ_are_made_again(finds: Finds, now: dict[str, str], changed: bool) -> None:
-    finds(State(files=AS_WRITTEN, sysctls=now))
-    done = text(operations.sysctls._inner(file=SETTINGS, values=WANTED, owned=[]))
+def test_kernel_settings_that_differ_are_made_again(now: dict[str, str], changed: bool) -> None:
+    done = text(Sysctls("", SETTINGS, WANTED, owned=[]).commands(State(files=AS_WRITTEN, sysctls=now)))
     assert done == (f"/usr/lib/systemd/systemd-sysctl {SETTINGS.path}" if changed else "")
 
 
@@ -62,12 +68,10 @@ def test_kernel_settings_that_differ_are_made_again(finds: Finds, now: dict[str,
     ],
 )
 def test_a_unit_that_is_not_wanted_is_removed_whatever_is_there_of_it(
-    finds: Finds, unit: UnitState, left: dict[str, FileState], removed: bool
+    unit: UnitState, left: dict[str, FileState], removed: bool
 ) -> None:
-    finds(State(files=left, units={"old.service": unit}))
-    done = text(
-        operations.daemons._inner(services=[], wanted=[], owned=[], units={"old.service": ["/run/old"]}, notices={})
-    )
+    none = Daemons("", services=[], wanted=[], owned=[], units={"old.service": ["/run/old"]}, notices={})
+    done = text(none.commands(State(files=left, units={"old.service": unit})))
     assert ("systemctl disable --quiet --now old.service; rm -rf /run/old" in done) is removed
 
 
@@ -77,15 +81,15 @@ def test_a_unit_that_is_not_wanted_is_removed_whatever_is_there_of_it(
         (RUNS, sums([CONF]), False),
         (RUNS, "other sums", True),
         (RUNS, None, True),
-        (UnitState(enabled=True), "other sums", False),  # `services` has started it
+        (UnitState(enabled=True), "other sums", False),  # `Services` has started it
     ],
 )
 def test_a_running_service_is_restarted_where_its_record_differs(
-    finds: Finds, unit: UnitState, record: str | None, restarted: bool
+    unit: UnitState, record: str | None, restarted: bool
 ) -> None:
     records = {} if record is None else {SERVICE.record: record}
-    finds(State(units={SERVICE.unit: unit}, records=records))
-    text(operations.services._inner(wanted=[SERVICE], marks="/none/*", wanted_marks=[], instance_files=[]))
+    services = Services("", wanted=[SERVICE], marks="/none/*", wanted_marks=[], instance_files=[])
+    text(services.commands(State(units={SERVICE.unit: unit}, records=records)))
     done = text(
         operations.restarted._inner(group="zone", service=SERVICE, crosses="", answers="", complaint="no packets")
     )
@@ -99,6 +103,7 @@ LOADED = sums([CONF]) + "rule\n"
 
 
 LOADED_WITH: dict[str, Any] = {
+    "name": "",
     "service": LOADER,
     "keeper": KEEPER,
     "wanted": [CONF],
@@ -123,25 +128,23 @@ LOADED_WITH: dict[str, Any] = {
     ],
 )
 def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
-    finds: Finds, unit: UnitState, record: str, shown: str, pending: bool, again: bool
+    unit: UnitState, record: str, shown: str, pending: bool, again: bool
 ) -> None:
     here = FileState("file", "644", "root", "root", CONF.sha256)
-    finds(
-        State(
-            files={CONF.path: here} | ({TRIAL.pending: here} if pending else {}),
-            units={LOADER.unit: unit, KEEPER.unit: RUNS},
-            records={LOADER.record: record, KEEPER.record: sums([CONF])},
-            shown={"show": shown},
-        )
+    now = State(
+        files={CONF.path: here} | ({TRIAL.pending: here} if pending else {}),
+        units={LOADER.unit: unit, KEEPER.unit: RUNS},
+        records={LOADER.record: record, KEEPER.record: sums([CONF])},
+        shown={"show": shown},
     )
-    done = list(operations.loaded._inner(**LOADED_WITH, objection=lambda _: ""))
+    done = list(Loaded(**LOADED_WITH, objection=lambda _: "").commands(now))
     assert [isinstance(command, FunctionCommand) for command in done] == ([True, False] if again else [])
     assert ("restart load.service" in text(done)) is again
 
 
-def test_nothing_is_tried_where_the_hosts_own_routes_are_against_it(finds: Finds) -> None:
-    finds(State(units={KEEPER.unit: RUNS}, shown={"show": "", "routes": "docker0"}))
-    [refusal] = operations.loaded._inner(**LOADED_WITH, objection=lambda routes: f"{routes.strip()} is cut off")
+def test_nothing_is_tried_where_the_hosts_own_routes_are_against_it() -> None:
+    now = State(units={KEEPER.unit: RUNS}, shown={"show": "", "routes": "docker0"})
+    [refusal] = Loaded(**LOADED_WITH, objection=lambda routes: f"{routes.strip()} is cut off").commands(now)
     assert isinstance(refusal, FunctionCommand)
 
 
@@ -151,3 +154,53 @@ def test_a_switch_is_turned_where_it_stands_otherwise(finds: Finds, there: bool,
     finds(State(files={"/etc/x/on": FileState("file", "644", "root", "root", "0")} if there else {}))
     done = text(operations.switched._inner(path="/etc/x/on", present=wanted, command="turn"))
     assert done == ("" if there == wanted else "turn")
+
+
+# --- how often a host is asked ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """An effect about one file; where it has something to do, it may disturb what is known of the rest."""
+
+    name: str
+    does: str = ""
+    disturbs: bool = False
+
+    @property
+    def question(self) -> HostState:
+        return HostState(files=[f"/etc/{self.name}"])
+
+    def commands(self, now: State) -> Commands:
+        assert set(now.files) == {f"/etc/{self.name}"}, "each has its own part of the answer"
+        if self.does:
+            yield StringCommand(self.does)
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked"),
+    [
+        ([Step("a"), Step("b"), Step("c")], [["a", "b", "c"]]),
+        ([Step("a", "do"), Step("b", "do"), Step("c")], [["a", "b", "c"]]),
+        ([Step("a", "do", disturbs=True), Step("b"), Step("c")], [["a", "b", "c"], ["b", "c"]]),
+        ([Step("a", disturbs=True), Step("b"), Step("c")], [["a", "b", "c"]]),
+        ([Step("a"), Step("b"), Step("c", "do", disturbs=True)], [["a", "b", "c"]]),
+    ],
+)
+def test_a_host_is_asked_about_all_effects_at_once_and_again_after_what_disturbs(
+    monkeypatch: pytest.MonkeyPatch, steps: list[Step], asked: list[list[str]]
+) -> None:
+    said: list[list[str]] = []
+
+    def ask(question: HostState) -> State:
+        said.append([path.removeprefix("/etc/") for path in question.files])
+        return State(files={path: FileState("other", "644", "root", "root") for path in question.files})
+
+    monkeypatch.setattr(operations, "ask", ask)
+    done = ""
+    for again in (1, 2):  # what was known when the run was planned is asked anew when it is executed
+        for number, step in enumerate(steps):
+            ahead = [each.question for each in steps[number + 1 :]]
+            done += text(operations.brought_about._inner(effect=step, ahead=ahead, first=number == 0))
+        assert said == asked * again
+    assert done == "".join(step.does for step in steps) * 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vpc_openvpn.remote.operations import contradictions, other_settings
+from vpc_openvpn.remote.effects import contradictions, other_settings
 
 OURS = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/*/send_redirects": "0", "net/ipv4/conf/tun-1/rp_filter": "2"}
 

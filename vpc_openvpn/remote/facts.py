@@ -1,12 +1,13 @@
-"""A host's state, read in one remote command per task.
+"""A host's state, read in one remote command.
 
-Each remote command costs about three round trips. So a task asks for all that it needs to know at once:
-`ask(HostState(files=…, sysctls=…, units=…, show=…))`. pyinfra 3.10's own facts are not used: where a host does not
-answer, they give an empty answer to an operation, which then acts on it.
+Each remote command costs about three round trips. So all that a run needs to know is asked for at once:
+`ask(HostState(files=…, sysctls=…, units=…, show=…))`, and each effect takes its part of the answer. pyinfra 3.10's own
+facts are not used: where a host does not answer, they give an empty answer to an operation, which then acts on it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import PurePosixPath
 from shlex import quote
 from typing import Literal, Protocol, TypeVar
 
@@ -87,8 +88,11 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A host's answer. `records` and `shown` hold text as found, keyed by path and by command."""
+    """A host's answer. `records` and `shown` hold text as found, keyed by path and by command; `packages` versions, of
+    those that dpkg has fully installed.
+    """
 
+    packages: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileState] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     units: dict[str, UnitState] = field(default_factory=dict)
@@ -98,10 +102,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """Files (paths or shell patterns), kernel settings (`net/ipv4/ip_forward`, patterns too), systemd units, small text
-    files (`records`) and the output of commands (`show`). What does not exist is missing from the answer.
+    """Packages, files (paths or shell patterns), kernel settings (`net/ipv4/ip_forward`, patterns too), systemd units,
+    small text files (`records`) and the output of commands (`show`). What does not exist is missing from the answer.
     """
 
+    packages: Sequence[str] = ()
     files: Sequence[str] = ()
     sysctls: Sequence[str] = ()
     units: Sequence[str] = ()
@@ -111,14 +116,16 @@ class HostState:
     @property
     def script(self) -> str:
         """Shell commands, each of which may fail without harm."""
-        return "; ".join([*_script(self.files, self.sysctls, self.units, self.records, self.show), "true"])
+        return "; ".join([*_packages(self.packages), *_script(*(getattr(self, part) for part in _PARTS)), "true"])
 
     def parse(self, lines: Sequence[str]) -> State:
         """The sections of the answer."""
         state = State()
         for title, body in _sections(lines):
             kind, _, subject = title.partition(" ")
-            if kind == "files":
+            if kind == "packages":
+                state.packages.update(_parse_packages(body))
+            elif kind == "files":
                 state.files.update(_parse_files(body))
             elif kind == "sums":
                 _add_sums(state.files, body)
@@ -130,6 +137,45 @@ class HostState:
                 target = state.records if kind == "record" else state.shown
                 target[subject] = "".join(f"{line}\n" for line in body)
         return state
+
+    def and_(self, others: Iterable["HostState"]) -> "HostState":
+        """The question that asks all that these ask, each thing once."""
+        asked = [self, *others]
+        parts = {part.name: [each for one in asked for each in getattr(one, part.name)] for part in fields(self)}
+        return HostState(**{name: [*dict.fromkeys(words)] for name, words in parts.items()})
+
+    def of(self, answer: State) -> State:
+        """What an answer to more than this says of this."""
+        return State(
+            packages={name: version for name, version in answer.packages.items() if name in self.packages},
+            files={path: found for path, found in answer.files.items() if matches_any(path, self.files)},
+            sysctls={path: value for path, value in answer.sysctls.items() if matches_any(path, self.sysctls)},
+            units={unit: found for unit, found in answer.units.items() if unit in self.units},
+            records={path: text for path, text in answer.records.items() if path in self.records},
+            shown={command: text for command, text in answer.shown.items() if command in self.show},
+        )
+
+
+_PARTS = ("files", "sysctls", "units", "records", "show")
+
+
+def matches_any(path: str, patterns: Iterable[str]) -> bool:
+    """Whether the shell would find the file `path` by one of `patterns`: `*` does not cross a slash."""
+    pure = PurePosixPath(path)
+    return any(len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern) for pattern in patterns)
+
+
+def _packages(names: Sequence[str]) -> Iterator[str]:
+    """Asks dpkg, not apt: that works whatever apt's sources are."""
+    if names:
+        words = "'${Package} ${db:Status-Status} ${Version}\\n'"
+        yield f"{_title('packages')}; dpkg-query -W -f {words} -- {' '.join(map(quote, names))} 2>/dev/null"
+
+
+def _parse_packages(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name, status, version in (line.split(" ", 2) for line in lines):
+        if status == "installed":
+            yield name, version
 
 
 def _script(
@@ -204,65 +250,6 @@ def _parse_units(lines: Iterable[str]) -> Iterator[tuple[str, UnitState]]:
 def _split_once(line: str, separator: str) -> tuple[str, str]:
     key, _, value = line.partition(separator)
     return key, value
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """Versions by package, of those that dpkg has fully installed; and units that an installation has yet to idle."""
-
-    versions: dict[str, str] = field(default_factory=dict)
-    to_idle: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledPackages:
-    """Those of `packages` that are installed. The file `to_idle` lists units, where an installation did not end."""
-
-    packages: Sequence[str]
-    to_idle: str
-
-    @property
-    def script(self) -> str:
-        """Asks dpkg, not apt: that works whatever apt's sources are."""
-        names = " ".join(quote(package) for package in self.packages)
-        return (
-            f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}}\\n' -- {names} 2>/dev/null;"
-            f" cat {quote(self.to_idle)} 2>/dev/null || true"
-        )
-
-    def parse(self, lines: Sequence[str]) -> Installed:
-        """A package has three words on its line, a unit one."""
-        rows = [line.split() for line in lines]
-        return Installed(
-            versions={row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"},
-            to_idle=tuple(row[0] for row in rows if len(row) == 1),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is asked of a host before its first operation."""
-
-    installed: Installed
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class FirstLook:
-    """Two questions in one remote command."""
-
-    installed: InstalledPackages
-    state: HostState
-
-    @property
-    def script(self) -> str:
-        """The sections of the second answer follow the first."""
-        return f"{self.installed.script}; {self.state.script}"
-
-    def parse(self, lines: Sequence[str]) -> Look:
-        """Both answers."""
-        begin = next((number for number, line in enumerate(lines) if line.startswith(SECTION)), len(lines))
-        return Look(self.installed.parse(lines[:begin]), self.state.parse(lines[begin:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ umask 077 and moved there. Contents travel on standard input, never in an argume
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import PurePosixPath
 from shlex import quote
 
 from pyinfra import host, logger, state
 from pyinfra.api import HiddenValue, StringCommand
 from pyinfra.operations.util.files import generate_color_diff
 
-from vpc_openvpn.remote.facts import FileState, Probe, ask
+from vpc_openvpn.remote.facts import FileState, Probe, ask, matches_any
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def changes(wanted: Sequence[File | Directory], owned: Sequence[str], found: Map
             script.steps.append(f"chown root:root {quote(item.path)} && chmod {item.mode} {quote(item.path)}")
 
     keep = {item.path for item in wanted}
-    stale = sorted(path for path in found if path not in keep and _matches_any(path, owned))
+    stale = sorted(path for path in found if path not in keep and matches_any(path, owned))
     if stale:
         announce(f"Will remove {', '.join(stale)}")
         script.steps.append(f"rm -rf -- {' '.join(map(quote, stale))}")
@@ -126,12 +125,6 @@ def _announce_content(file: File, have: FileState | None) -> None:
     elif state.config.DIFF:
         now = ask(Probe(f"cat -- {quote(file.path)}")) if have else ""
         announce(f"Will {verb} {file.path}", diff(now, file.content))
-
-
-def _matches_any(path: str, patterns: Sequence[str]) -> bool:
-    # As the shell matches them: `*` does not cross a slash.
-    pure = PurePosixPath(path)
-    return any(len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern) for pattern in patterns)
 
 
 def _make(directory: Directory) -> str:
