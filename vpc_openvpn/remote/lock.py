@@ -19,60 +19,68 @@ from pyinfra.api import Host, StringCommand
 from vpc_openvpn.remote import shell
 from vpc_openvpn.remote.shell import Connector
 
-BEAT, SILENCE = 5, 30  # seconds: how often a host hears of the run, and how long without before it lets go of its lock
+KEEP_ALIVE, SILENCE = 5, 30  # seconds: how often a host hears of the run; how long it keeps its lock without that
 YIELD = 10  # seconds that a run gets which began later and has to give way
 ANSWER = 20  # seconds within which a host says whether it is free
 
 OPERATOR = f"{getpass.getuser()}@{socket.gethostname()}"
 _TOKEN = f"{time.time_ns():020} {OPERATOR}"  # ordered by the beginning of the run
-_held: dict[str, Channel] = {}  # by host's name; pyinfra's `host`, one object for them all, is no key
-_refused: list[str] = []
 
 
-def hold(host: Host, lock: str) -> str:
-    """Take the host's lock, the file `lock`; why that cannot be, or an empty string.
-
-    The lock is kept until the process ends, or until `give_way`.
+class Locks:
+    """The locks of one run: `held` by host's name (pyinfra's `host`, one object for them all, is no key), and why the
+    run was `refused` one, if it was.
     """
-    script = _HOLD.format(lock=quote(lock), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE)
-    assert isinstance(host.connector, Connector)
-    try:
-        with gevent.Timeout(ANSWER, TimeoutError):
-            channel = host.connector.begin(
-                StringCommand(script), _sudo=host.data.get("_sudo", False), _shell_executable="bash"
-            )
-            said = _answer(host, channel)
-    except (OSError, EOFError, SSHException) as error:
-        return f"cannot tell whether another deploy is under way: {str(error) or f'no answer within {ANSWER} s'}"
-    if said == "held":
-        if not _held:
-            gevent.spawn(_beat)
-            atexit.register(_let_go)
-        _held[host.name] = channel
-        return ""
-    if said.startswith("busy "):
-        began, _, who = said.removeprefix("busy ").partition(" ")
-        complaint = f"another deploy is under way: {who}, since {_clock(began)}"
-        _refused.append(complaint)
-        return f"{complaint}. Nothing was changed; type the same again when that is over"
-    return f"cannot tell whether another deploy is under way: {said}"
 
+    def __init__(self) -> None:
+        self.held: dict[str, Channel] = {}
+        self.refused = ""
 
-def refused() -> str:
-    """Why this run must give way, as it has lost to another on some host; empty if it has not."""
-    return _refused[0] if _refused else ""
+    def hold(self, host: Host, file: str) -> str:
+        """Take the host's lock, which is `file` there; why that cannot be, or an empty string.
 
+        The lock is kept until the process ends, or until `give_way`.
+        """
+        script = _HOLD.format(lock=quote(file), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE)
+        assert isinstance(host.connector, Connector)
+        try:
+            with gevent.Timeout(ANSWER, TimeoutError):
+                channel = host.connector.begin(
+                    StringCommand(script), _sudo=host.data.get("_sudo", False), _shell_executable="bash"
+                )
+                said = _answer(host, channel)
+        except (OSError, EOFError, SSHException) as error:
+            return f"cannot tell whether another deploy is under way: {str(error) or f'no answer within {ANSWER} s'}"
+        if said == "held":
+            if not self.held:
+                gevent.spawn(self._keep_alive)
+                atexit.register(self._release)
+            self.held[host.name] = channel
+            return ""
+        if said.startswith("busy "):
+            began, _, who = said.removeprefix("busy ").partition(" ")
+            self.refused = f"another deploy is under way: {who}, since {_clock(began)}"
+            return f"{self.refused}. Nothing was changed; type the same again when that is over"
+        return f"cannot tell whether another deploy is under way: {said}"
 
-def give_way(host: Host) -> None:
-    """Release the host's lock, for the run that goes on."""
-    if channel := _held.pop(host.name, None):
-        channel.close()
+    def give_way(self, host: Host) -> None:
+        """Release the host's lock, for the run that goes on."""
+        if channel := self.held.pop(host.name, None):
+            channel.close()
 
+    def _release(self) -> None:
+        # The end of the process would do; but then paramiko tidies up when the interpreter is half gone, and complains.
+        for channel in self.held.values():
+            channel.close()
 
-def _let_go() -> None:
-    # The end of the process would do; but then paramiko tidies up when the interpreter is half gone, and complains.
-    for channel in _held.values():
-        channel.close()
+    def _keep_alive(self) -> None:
+        while self.held:
+            for name, channel in list(self.held.items()):
+                try:
+                    channel.sendall(b"\n")
+                except OSError:
+                    self.held.pop(name, None)
+            gevent.sleep(KEEP_ALIVE)
 
 
 def _answer(host: Host, channel: Channel) -> str:
@@ -86,16 +94,6 @@ def _answer(host: Host, channel: Channel) -> str:
     for line in shell.decoded(channel.makefile_stderr("rb")):
         said.take("stderr", line)
     return "; ".join(line.line for line in shell.answer(host, said, succeeded=False))
-
-
-def _beat() -> None:
-    while _held:
-        for name, channel in list(_held.items()):
-            try:
-                channel.sendall(b"\n")
-            except OSError:
-                _held.pop(name, None)
-        gevent.sleep(BEAT)
 
 
 def _clock(began: str) -> str:

@@ -12,10 +12,10 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.arguments_typed import PyinfraOperation
 
-from vpc_openvpn.remote import lock
 from vpc_openvpn.remote.effects import Commands, Effect, Service, failure, remind, restart
 from vpc_openvpn.remote.facts import HostState, Probe, State, UnansweredError, ask
 from vpc_openvpn.remote.files import announce
+from vpc_openvpn.remote.lock import Locks
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
 
@@ -49,16 +49,17 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
 @careful
 def held(file: str) -> Commands:
     """No other run works on this host: it is locked (by `file`) until this run ends, however it ends."""
-    if state.is_executing and (complaint := lock.hold(host, file)):
+    if state.is_executing and (complaint := of_run(Locks).hold(host, file)):
         yield failure(complaint)
 
 
 @careful
 def all_held() -> Commands:
     """Nor does one on another host of this run. Follows `held`: a run that is refused one host gives up them all."""
-    if state.is_executing and (complaint := lock.refused()):
-        lock.give_way(host)
-        yield failure(f"{complaint}, on another of these hosts. Nothing was changed")
+    locks = of_run(Locks)
+    if state.is_executing and locks.refused:
+        locks.give_way(host)
+        yield failure(f"{locks.refused}, on another of these hosts. Nothing was changed")
 
 
 class Known(dict[str, State]):
