@@ -8,6 +8,8 @@ from bench.deploys.results import (
     COMMANDS,
     CONNECT,
     COOKBOOK,
+    FAR_REBUILD,
+    FAR_UNCHANGED,
     FLOOR,
     GROWTH_UNCHANGED,
     REBUILD,
@@ -45,12 +47,18 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
         yield _at_least("rebuild, times faster than Ansible", ansible / cookbook, 4, " ×")
     connect, cookbook, ansible = (results.median(UNCHANGED, each) for each in (CONNECT, COOKBOOK, ANSIBLE))
     if cookbook and connect:
-        yield _at_most("nothing to change, beyond pyinfra's own start and connections", cookbook - connect, 3, " s")
+        yield _at_most(
+            "nothing to change, as a multiple of pyinfra's own start and connections", cookbook / connect, 1.3, " ×"
+        )
     if cookbook and ansible:
         yield _at_least("nothing to change, times faster than Ansible", ansible / cookbook, 8, " ×")
     if commands := results.figures(COMMANDS, COOKBOOK):
         most = max(commands)
-        yield Verdict("nothing to change, remote commands on any host", "≤ 12", f"{most:g}", most <= 12)
+        yield Verdict("nothing to change, remote commands on any host", "≤ 4", f"{most:g}", most <= 4)
+    for measure, goal in ((FAR_UNCHANGED, "nothing to change"), (FAR_REBUILD, "rebuild")):
+        cookbook, floor = results.median(measure, COOKBOOK), results.median(measure, FLOOR)
+        if cookbook and floor:
+            yield _at_most(f"{goal} from far away, as a multiple of the floor", cookbook / floor, 2, " ×")
     few, many = (results.median(GROWTH_UNCHANGED, each) for each in (FEWEST, MOST))
     if few and many:
         yield _at_most(f"nothing to change, {MOST} zones as a multiple of {FEWEST}", many / few, 3, " ×")
