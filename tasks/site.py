@@ -6,14 +6,14 @@ from pyinfra.api.exceptions import DeployError
 
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.site.load import load, site_path
-from vpc_openvpn.site.plan import HostPlan, NatPlan, plan
+from vpc_openvpn.site.load import site_path, this_run
+from vpc_openvpn.site.plan import HostPlan, NatPlan
 
 
-@cache
 def plans() -> dict[str, HostPlan]:
-    """Every host's plan, by the host's name."""
-    return plan(load())
+    """Every host's plan, by the host's name: those that the inventory was made from."""
+    _, plans = this_run()
+    return plans
 
 
 @cache

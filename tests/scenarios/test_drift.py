@@ -5,6 +5,7 @@ desk ── office ══ tun-1 ══ nat-us-east-1a ── app-us-east-1a
           ╚══════ tun-3 ══ nat-us-east-1c ── app-us-east-1c
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -324,11 +325,14 @@ def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Pa
         # What makes pyinfra apply without asking also makes it see no change.
         drift_check(world, env=["PYINFRA_YES=true"]),
         drift_check(world, "--limit", "us-east-1b"),
-        drift_check(world, "--json"),
     ):
         assert answer.status == PENDING, answer.output
         assert pending(answer) == {B.name: [FIREWALL]}
         assert "+ -A vpc-openvpn-input -i lo -j ACCEPT" in plain(answer.output)
+    for_programs = drift_check(world, "--json")
+    assert for_programs.status == PENDING
+    document = for_programs.output.rpartition('{\n  "status"')
+    assert json.loads(f"{document[1]}{document[2]}") == {"status": "pending", "pending": {B.name: [FIREWALL]}}
     assert B.succeeds("iptables -S vpc-openvpn-input").count("\n") == 1, "it has changed something"
     assert drift_check(world, "--limit", "office").status == MATCH
     assert drift_check(world, "--limit", "office", "--limit", B.name).status == PENDING

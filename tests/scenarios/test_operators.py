@@ -176,5 +176,5 @@ def waiting_deploy(world: World) -> Iterator[subprocess.Popen[str]]:
         ),
         world.deploying("--limit", "nat") as run,
     ):
-        comes_to_operation(run, "Identity is in place")
+        comes_to_operation(run, "Packages are installed")  # which asks about all effects
         yield run
