@@ -5,4 +5,5 @@ Exit statuses are the same everywhere: 0 done, or as the site says; 1 it went wr
 2 changes are pending (`drift` alone); 130 interrupted.
 """
 
+COMPLETE = "_VPC_COMPLETE"  # set in the environment by a shell that completes words
 MATCH, ERROR, PENDING, INTERRUPTED = 0, 1, 2, 130

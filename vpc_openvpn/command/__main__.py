@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from vpc_openvpn.command import ERROR, INTERRUPTED
+from vpc_openvpn.command import COMPLETE, ERROR, INTERRUPTED
 from vpc_openvpn.command.version import version
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.output import outlive_reader
@@ -66,7 +66,7 @@ def vpc() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
     try:
-        status = vpc.main(words, prog_name="./vpc", standalone_mode=False)
+        status = vpc.main(words, prog_name="./vpc", complete_var=COMPLETE, standalone_mode=False)
     except click.ClickException as error:
         error.show()
     except (SiteError, CredentialsError) as error:

@@ -1,8 +1,12 @@
 """Completion of verbs, options, zones and hosts, for a shell."""
 
+import re
+import shlex
+
 import click
 from click.shell_completion import get_completion_class
 
+from vpc_openvpn.command import COMPLETE
 from vpc_openvpn.site.load import ROOT
 
 SHELLS = ("bash", "zsh", "fish")
@@ -21,6 +25,6 @@ def completion(shell: str) -> None:
     root = click.get_current_context().find_root()
     kind = get_completion_class(shell)
     assert kind is not None
-    text = kind(root.command, {}, "vpc", "_VPC_COMPLETE").source()
-    # A shell may be anywhere, and the command need not be on its PATH.
-    click.echo(text.replace("_VPC_COMPLETE=bash_complete $1", f"_VPC_COMPLETE=bash_complete {ROOT / 'vpc'}"))
+    text = kind(root.command, {}, "vpc", COMPLETE).source()
+    # click takes the command to be on the PATH.
+    click.echo(re.sub(r" (\$1|vpc)(?=[;)])", f" {shlex.quote(str(ROOT / 'vpc'))}", text))

@@ -53,5 +53,5 @@ def show(command: Sequence[str]) -> None:
 
 def environment() -> Mapping[str, str]:
     """This process's, with names of files still right in the cookbook's folder."""
-    found = {name: str(Path(value).absolute()) for name in FILES if (value := os.environ.get(name))}
+    found = {name: os.path.abspath(value) for name in FILES if (value := os.environ.get(name))}
     return {**os.environ, **found}
