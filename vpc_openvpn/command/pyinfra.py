@@ -53,5 +53,6 @@ def show(command: Sequence[str]) -> None:
 
 def environment() -> Mapping[str, str]:
     """This process's, with names of files still right in the cookbook's folder."""
-    found = {name: os.path.abspath(value) for name in FILES if (value := os.environ.get(name))}
+    # Not resolve(): the folder of a link counts, for what a site file names relative to itself.
+    found = {name: os.path.abspath(value) for name in FILES if (value := os.environ.get(name))}  # noqa: PTH100
     return {**os.environ, **found}
