@@ -1,6 +1,7 @@
 """Finding and reading the site file: what is there, what is not, and what only looks like a site."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def is_refused(path: Path) -> None:
 
 def test_the_example_is_a_site() -> None:
     assert [zone.name for zone in load(EXAMPLE_SITE).zones] == ["us-east-1a", "us-east-1b"]
+
+
+def test_a_list_of_networks_may_have_either_name(tmp_path: Path) -> None:
+    sites = []
+    for line in ("network: [10.0.0.0/16, 100.64.0.0/16]", "networks: [10.0.0.0/16, 100.64.0.0/16]"):
+        site = tmp_path / "site.yml"
+        text = EXAMPLE_SITE.read_text()
+        site.write_text(re.sub(r"^  network: 10\.0\.0\.0/16", f"  {line}", text, flags=re.MULTILINE))
+        sites.append(load(site))
+    assert sites[0] == sites[1] and len(sites[0].vpc.network) == 2
 
 
 def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:

@@ -64,8 +64,11 @@ def load(path: Path | None = None) -> Site:
     problems = list(parsed.problems)
     site = None
     if not (problems and parsed.data is None):
-        site, found = _check(parsed.data, problems, path.parent)
-        problems += found
+        data, plural = _singular(parsed.data)
+        if not plural and data != parsed.data:
+            problems.append(Problem((_VPC, _NETWORKS), "", "is there, and vpc.network is, too", "keep one of them"))
+        site, found = _check(data, problems, path.parent)
+        problems += map(_plural, found) if plural else found
     if problems or site is None:
         raise SiteError(report(str(path), problems, parsed.lines))
     return site
@@ -86,6 +89,28 @@ def _read(path: Path) -> str:
     except OSError as error:
         problem = Problem((), "", f"cannot be read: {error.strerror}")
     raise SiteError(report(str(path), [problem], {}))
+
+
+# Two names of one key: `vpc.networks`, for a list, and the first, which takes one network as well.
+_VPC, _NETWORK, _NETWORKS = "vpc", "network", "networks"
+
+
+def _singular(data: Data) -> tuple[Data, bool]:
+    """The data with the key's first name, and whether it has the other."""
+    vpc = data.get(_VPC) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(vpc, dict) or _NETWORKS not in vpc:
+        return data, False
+    rest = {key: value for key, value in vpc.items() if key != _NETWORKS}
+    return {**data, _VPC: {_NETWORK: vpc[_NETWORKS], **rest}}, _NETWORK not in vpc
+
+
+def _plural(problem: Problem) -> Problem:
+    """The problem, in the words of a file that has the other name."""
+    path = problem.path
+    if path[:2] == (_VPC, _NETWORK):
+        path = (_VPC, _NETWORKS, *path[2:])
+    why, instead = (text.replace("vpc.network", "vpc.networks") for text in (problem.why, problem.instead))
+    return Problem(path, problem.value, why, instead.replace("write network:", "write networks:"))
 
 
 def _check(data: Data, known: list[Problem], folder: Path) -> tuple[Site | None, list[Problem]]:
