@@ -55,6 +55,8 @@ def begin() -> None:
     vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
     logger.addFilter(_concerns)
     logger.addFilter(_advice)
+    # What its threads meet is raised as well, and said by pyinfra; without a handler they print tracebacks.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     _begun.append(True)
 
 
