@@ -5,7 +5,7 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import exclusion, firewall, forward_path, forwarding, identity, ownership, packages, routing, tunnels
+from tasks import firewall, forward_path, forwarding, identity, lock, ownership, packages, routing, tunnels
 from tasks.site import plan_of, plans, store_for, zone_names
 from vpc_openvpn.remote.operations import converge
 
@@ -15,7 +15,7 @@ own = identity.of(plan, store)
 ends = tunnels.ends(plan, own)
 record = ownership.check(plan, plans(), store)
 
-exclusion.ensure()
+lock.acquire()
 converge(
     packages.installed(host.data.packages, host.data.minimum_versions, host.data.idle_services),
     identity.in_place(own, record),

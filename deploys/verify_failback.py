@@ -5,7 +5,7 @@ pyinfra inventory.py deploys/verify_failback.py --data zones=us-east-1a,us-east-
 
 from pyinfra import host
 
-from tasks import homecoming
+from tasks import failback
 from tasks.site import plan_of
 
-homecoming.prove(plan_of(host.name), host.data.get("zones"))
+failback.verify(plan_of(host.name), host.data.get("zones"))

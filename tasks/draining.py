@@ -35,7 +35,7 @@ def switch(plan: HostPlan, zone: object, *, back: bool) -> None:
 def without_detour(plan: OfficePlan, zone: str, shown: str) -> str:
     """Why new connections to `zone` would stay with its own NAT, from what `detour show` has `shown`; empty if not."""
     found = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line)
-    detours = [tunnel.zone for watch in plan.watches if watch.tunnel.zone == zone for tunnel in watch.others]
+    detours = [tunnel.zone for check in plan.health_checks if check.tunnel.zone == zone for tunnel in check.others]
     if any(found.get(detour) == "trusted" for detour in detours):
         return ""
     state_of = "; ".join(f"{detour}: {found.get(detour, 'not deployed')}" for detour in detours)
@@ -54,7 +54,7 @@ def _checked(plan: OfficePlan, zone: object) -> str:
     if zone not in names:
         near = difflib.get_close_matches(str(zone), names, n=1)
         raise DeployError(f"there is no zone {zone}: {f'did you mean {near[0]}?' if near else f'there are {listed}'}")
-    if not any(watch.others for watch in plan.watches if watch.tunnel.zone == zone):
+    if not any(check.others for check in plan.health_checks if check.tunnel.zone == zone):
         raise DeployError(
             f"{zone} has no detour (strategy, or `detour`, in the site file): draining it would cut it off"
         )

@@ -89,7 +89,7 @@ def _connection(plan: OfficePlan, connection: Connection) -> str:
 
 def _zone(plan: OfficePlan, connection: Connection, tunnel: Tunnel) -> str:
     single = plan.strategy == SINGLE
-    others = [watch.others for watch in plan.watches if watch.tunnel == tunnel]
+    others = [check.others for check in plan.health_checks if check.tunnel == tunnel]
     return _call(
         "zone",
         *(tunnel.zone, tunnel.number, connection.interface),

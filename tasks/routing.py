@@ -4,7 +4,7 @@ from tasks import paths
 from templates import render
 from vpc_openvpn.remote.effects import Daemons, Service
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.site.plan import BEATS, DOUBTED, ROUTER, SINGLE, ZONES, HostPlan, OfficePlan
+from vpc_openvpn.site.plan import BFD_MULTIPLIER, DOUBTED, ROUTER, SINGLE, ZONES, HostPlan, OfficePlan
 
 # Everything that a host may have of this, so that what it should not have is seen.
 UNITS = {
@@ -20,7 +20,7 @@ OWNED = (
 def services(plan: HostPlan) -> list[tuple[Service, tuple[File, ...]]]:
     """Our own units on this host, each with the files that belong to it; the unit's own is the last."""
     if isinstance(plan, OfficePlan):
-        return [_bird(plan), _watch(plan)] if plan.watches else [_bird(plan)]
+        return [_bird(plan), _watch(plan)] if plan.health_checks else [_bird(plan)]
     return [] if plan.strategy == SINGLE else [_bird(plan)]
 
 
@@ -28,7 +28,7 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
     record = paths.record(paths.BIRD_UNIT)
     scripts = [source(plan)] if isinstance(plan, OfficePlan) else []
     prepare = [script.path for script in scripts]
-    if isinstance(plan, OfficePlan) and plan.watches:
+    if isinstance(plan, OfficePlan) and plan.health_checks:
         prepare.append(f"{paths.DETOUR} settle")
     configuration = File(
         paths.BIRD_CONFIGURATION,
@@ -36,7 +36,7 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
             f"{plan.role}/etc/vpc-openvpn/bird.conf.j2",
             plan=plan,
             zones=ZONES,
-            beats=BEATS,
+            multiplier=BFD_MULTIPLIER,
             doubted=DOUBTED,
             detour_script=paths.DETOUR,
             paths_file=paths.PATHS_FILE,

@@ -56,7 +56,7 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
         ),
     )
     # What is new goes by a detour; a moment later the tunnel may go.
-    leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.watches else ""
+    leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.health_checks else ""
     unit = f"openvpn-client@{connection.name}.service"
     return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
 

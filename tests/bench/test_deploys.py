@@ -227,7 +227,10 @@ def test_figures_are_told_as_median_and_range(figures: list[float], text: str) -
 
 def test_tables_tell_what_was_measured() -> None:
     tables = report.tables(ALL)
-    assert "| seconds | NAT rebuilt | nothing to change | NAT rebuilt, from far away | nothing to change, from far away |" in tables
+    assert (
+        "| seconds | NAT rebuilt | nothing to change | NAT rebuilt, from far away | nothing to change, from far away |"
+        in tables
+    )
     assert "| cookbook | 8.0 (7.0–9.0) | 1.2 (1.1–1.3) | 10.0 | 7.0 |" in tables
     assert "| Ansible | 40 | 25 | – | – |" in tables
     assert "| cookbook | 4 | 4 |" in tables

@@ -18,7 +18,7 @@ from vpc_openvpn.site.model import NUMBERS, Site
 from vpc_openvpn.site.plan import (
     DETOUR_PREFERENCE,
     DOUBTED,
-    HOME_PREFERENCE,
+    PRIMARY_PREFERENCE,
     ROUTER,
     ZONES,
     NatPlan,
@@ -119,12 +119,12 @@ def test_a_zone_comes_or_goes_and_no_other_changes(data: Data, draw: st.DataObje
     before = nats_of(data)
     lost = before.pop(f"nat-{name}")
 
-    assert {host: replace(nat, detoured=()) for host, nat in after.items()} == {
-        host: replace(nat, detoured=()) for host, nat in before.items()
+    assert {host: replace(nat, transit=()) for host, nat in after.items()} == {
+        host: replace(nat, transit=()) for host, nat in before.items()
     }
     for host, nat in before.items():
-        assert set(nat.detoured) - set(after[host].detoured) == set(lost.subnets if data_detours(data) else ())
-        assert set(after[host].detoured) <= set(nat.detoured)
+        assert set(nat.transit) - set(after[host].transit) == set(lost.subnets if data_detours(data) else ())
+        assert set(after[host].transit) <= set(nat.transit)
     assert office_of(without).tunnels == tuple(nat.tunnel for nat in before.values())
 
 
@@ -155,7 +155,7 @@ def test_every_subnet_has_one_home_and_as_many_detours_as_there_are_others(data:
     others = len(office.tunnels) - 1 if office.strategy == "per-zone" and data.get("detour", "on") == "on" else 0
     for preferences in ways.values():
         home, *detours = sorted(preferences, reverse=True)
-        assert home == HOME_PREFERENCE
+        assert home == PRIMARY_PREFERENCE
         assert detours == [DETOUR_PREFERENCE - place for place in range(others)]
         # A doubted home is behind every detour that is not doubted itself, and before every one that is.
         assert not detours or detours[0] - DOUBTED < home - DOUBTED < detours[-1]
@@ -168,8 +168,8 @@ def test_a_nat_carries_what_the_office_sends_it(data: Data) -> None:
     for connection in office.connections:
         for tunnel in connection.tunnels:
             nat = nats[tunnel.nat_host]
-            assert set(connection.subnets) == {*nat.subnets, *nat.detoured}
-            assert not set(nat.subnets) & set(nat.detoured)
+            assert set(connection.subnets) == {*nat.subnets, *nat.transit}
+            assert not set(nat.subnets) & set(nat.transit)
 
 
 def example(**changes: object) -> Data:
@@ -224,7 +224,7 @@ def test_a_zone_has_its_own_order_or_none() -> None:
     assert (found["zone-a"], found["zone-b"]) == (["zone-d", "zone-c"], [])
     assert found["zone-c"] == ["zone-a", "zone-b", "zone-d"]
     # What nobody sends there, a nat does not let pass.
-    assert [str(subnet) for subnet in nats_of(example(zones=zones))["nat-zone-b"].detoured] == [
+    assert [str(subnet) for subnet in nats_of(example(zones=zones))["nat-zone-b"].transit] == [
         *("10.0.3.0/24", "10.0.4.0/24", "10.0.23.0/24", "10.0.24.0/24")
     ]
 
@@ -232,12 +232,12 @@ def test_a_zone_has_its_own_order_or_none() -> None:
 def test_detour_off_for_the_site_leaves_each_zone_its_own_tunnel() -> None:
     data = example(detour="off", zones={"a": {"detour": ["zone-b"]}})
 
-    assert all(nat.detoured == () for nat in nats_of(data).values())
+    assert all(nat.transit == () for nat in nats_of(data).values())
     assert all(connection.subnets == connection.tunnel.subnets for connection in office_of(data).connections)
 
 
 def test_a_watch_asks_the_probe_or_the_nat() -> None:
-    asked, derived, *_ = office_of(example(zones={"a": {"probe": "10.0.21.10"}})).watches
+    asked, derived, *_ = office_of(example(zones={"a": {"probe": "10.0.21.10"}})).health_checks
 
     assert (str(asked.target), asked.answers) == ("10.0.21.10", True)
     assert (str(derived.target), derived.answers) == ("10.0.22.3", False)
@@ -257,8 +257,8 @@ def test_single_has_one_connection_with_every_nat_in_it() -> None:
 
     assert [tunnel.zone for tunnel in connection.tunnels] == ["zone-a", "zone-b", "zone-c", "zone-d"]
     assert connection.name == "vpc"
-    assert office.watches == ()
-    assert len(nats_of(example(strategy="single"))["nat-zone-a"].detoured) == 6
+    assert office.health_checks == ()
+    assert len(nats_of(example(strategy="single"))["nat-zone-a"].transit) == 6
 
 
 def test_the_office_takes_numbers_that_no_two_tables_share() -> None:

@@ -47,5 +47,5 @@ def text(hosts: dict[str, HostPlan]) -> str:
 def _others(hosts: dict[str, HostPlan], zone: str) -> tuple[Tunnel, ...]:
     """The tunnels of the other zones, the zone's first detour first."""
     [office] = [host for host in hosts.values() if isinstance(host, OfficePlan)]
-    detours = [tunnel for watch in office.watches if watch.tunnel.zone == zone for tunnel in watch.others]
+    detours = [tunnel for check in office.health_checks if check.tunnel.zone == zone for tunnel in check.others]
     return (*detours, *(tunnel for tunnel in office.tunnels if tunnel.zone != zone and tunnel not in detours))

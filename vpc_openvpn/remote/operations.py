@@ -47,15 +47,15 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
 
 
 @careful
-def held(file: str) -> Commands:
+def locked(file: str) -> Commands:
     """No other run works on this host: it is locked (by `file`) until this run ends, however it ends."""
     if state.is_executing and (complaint := of_run(Locks).hold(host, file)):
         yield failure(complaint)
 
 
 @careful
-def all_held() -> Commands:
-    """Nor does one on another host of this run. Follows `held`: a run that is refused one host gives up them all."""
+def all_locked() -> Commands:
+    """Nor does one on another host of this run. Follows `locked`: a run that is refused one host gives up them all."""
     locks = of_run(Locks)
     if state.is_executing and locks.refused:
         locks.give_way(host)

@@ -15,9 +15,9 @@ from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, NatSsh, Offi
 TUNNEL_PREFIX = 29  # OpenVPN's server mode refuses a /30
 ADDRESSES_PER_NUMBER = 256
 SINGLE = "single"
-HOME_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
+PRIMARY_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
 DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
-BEATS = 5  # of BFD's packets that must all be lost
+BFD_MULTIPLIER = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, in the order in which the kernel asks them. A table's number is its rule's
 # priority, too; a tunnel's own number is added.
 PROBE, HOLD, WAIT, PIN = 6700, 7000, 7300, 7600
@@ -99,9 +99,9 @@ class Tunnel:
         return self.subnets[-1][3]
 
     @property
-    def beat(self) -> int:
-        """Milliseconds between two of BFD's packets. A tunnel of which BEATS in a row are lost is dead."""
-        return self.detection // BEATS
+    def bfd_interval(self) -> int:
+        """Milliseconds between two of BFD's packets. A tunnel of which BFD_MULTIPLIER in a row are lost is dead."""
+        return self.detection // BFD_MULTIPLIER
 
     @property
     def mark(self) -> str:
@@ -131,13 +131,13 @@ class Route:
 class Connection:
     """One OpenVPN client on the office router: to one nat or, under `single`, to one of them at a time.
 
-    `subnets` are those that may be reached through it; hosts in `home` may also begin connections to the office.
+    `subnets` are those that may be reached through it; hosts in `primary` may also begin connections to the office.
     """
 
     name: str  # of OpenVPN's instance
     interface: str
     tunnels: tuple[Tunnel, ...]
-    home: tuple[IPv4Network, ...]
+    primary: tuple[IPv4Network, ...]
     routes: tuple[Route, ...]
 
     @property
@@ -152,7 +152,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class HealthCheck:
     """How the office router checks that a zone's nat forwards: it asks `target` through the zone's tunnel and, while
     no answer comes, through the `others`, the tunnels of the zone's detours.
     """
@@ -177,7 +177,7 @@ class OfficePlan:
     operators: tuple[IPv4Network, ...]
     tunnels: tuple[Tunnel, ...]
     connections: tuple[Connection, ...]
-    watches: tuple[Watch, ...]  # none under `single`
+    health_checks: tuple[HealthCheck, ...]  # none under `single`
     probes: Mapping[str, IPv4Address]  # by zone, of those that have one
 
     def connection_to(self, zone: str) -> Connection:
@@ -188,7 +188,7 @@ class OfficePlan:
     @property
     def tables(self) -> tuple[Table, ...]:
         """All routing tables of ours on this host."""
-        of_tunnels = [table for watch in self.watches for table in watch.tunnel.tables]
+        of_tunnels = [table for check in self.health_checks for table in check.tunnel.tables]
         return (*sorted(of_tunnels, key=lambda table: table.id), Table(ROUTER, "vpc-router"), Table(ZONES, "vpc-zones"))
 
     @property
@@ -216,7 +216,7 @@ class NatPlan:
     public_address: IPv4Address
     private_subnets: tuple[IPv4Network, ...]
     subnets: tuple[IPv4Network, ...]  # public and private
-    detoured: tuple[IPv4Network, ...]  # other zones' subnets that the office may reach through this nat
+    transit: tuple[IPv4Network, ...]  # other zones' subnets that the office may reach through this nat
     lans: tuple[IPv4Network, ...]
     vpc: tuple[IPv4Network, ...]
     operators: tuple[IPv4Network, ...]
@@ -266,7 +266,7 @@ def _detours(site: Site, zone: Zone) -> tuple[str, ...]:
     return tuple(each.name for each in site.zones if each.name != zone.name)
 
 
-def _carried(site: Site, name: str) -> tuple[Zone, ...]:
+def _transit(site: Site, name: str) -> tuple[Zone, ...]:
     """The other zones that may be reached through the nat of the zone `name`."""
     if site.strategy == SINGLE:
         return tuple(zone for zone in site.zones if zone.name != name)
@@ -285,29 +285,29 @@ def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
         tunnels=tuple(tunnels.values()),
         connections=(_single(tunnels),) if single else tuple(_connection(site, zone, tunnels) for zone in site.zones),
         probes={zone.name: zone.probe for zone in site.zones if zone.probe},
-        watches=() if single else tuple(_watch(site, zone, tunnels) for zone in site.zones),
+        health_checks=() if single else tuple(_health_check(site, zone, tunnels) for zone in site.zones),
     )
 
 
 def _single(tunnels: Mapping[str, Tunnel]) -> Connection:
     subnets = tuple(subnet for tunnel in tunnels.values() for subnet in tunnel.subnets)
-    routes = tuple(Route(subnet, HOME_PREFERENCE) for subnet in subnets)
+    routes = tuple(Route(subnet, PRIMARY_PREFERENCE) for subnet in subnets)
     return Connection("vpc", SINGLE_INTERFACE, tuple(tunnels.values()), subnets, routes)
 
 
 def _connection(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Connection:
     tunnel = tunnels[zone.name]
-    routes = [Route(subnet, HOME_PREFERENCE) for subnet in tunnel.subnets]
-    for other in _carried(site, zone.name):
+    routes = [Route(subnet, PRIMARY_PREFERENCE) for subnet in tunnel.subnets]
+    for other in _transit(site, zone.name):
         preference = DETOUR_PREFERENCE - _detours(site, other).index(zone.name)
         routes += (Route(subnet, preference) for subnet in tunnels[other.name].subnets)
     return Connection(f"vpc-{zone.name}", tunnel.office_interface, (tunnel,), tunnel.subnets, tuple(routes))
 
 
-def _watch(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> Watch:
+def _health_check(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> HealthCheck:
     tunnel = tunnels[zone.name]
     others = tuple(tunnels[name] for name in _detours(site, zone))
-    return Watch(tunnel, zone.probe or tunnel.beyond, answers=zone.probe is not None, others=others)
+    return HealthCheck(tunnel, zone.probe or tunnel.beyond, answers=zone.probe is not None, others=others)
 
 
 def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
@@ -321,7 +321,7 @@ def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
         public_address=nat.public_address,
         private_subnets=zone.subnets.private,
         subnets=tunnel.subnets,
-        detoured=tuple(sorted(subnet for other in _carried(site, zone.name) for subnet in tunnels[other.name].subnets)),
+        transit=tuple(sorted(subnet for other in _transit(site, zone.name) for subnet in tunnels[other.name].subnets)),
         lans=site.office.lans,
         vpc=site.vpc.network,
         operators=site.operators,

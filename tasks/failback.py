@@ -9,7 +9,7 @@ from vpc_openvpn.site.plan import SINGLE, HostPlan, OfficePlan, Tunnel
 PATIENCE = 90  # seconds; a NAT that has failed again and again has to prove itself for longer
 
 
-def prove(plan: HostPlan, zones: object) -> None:
+def verify(plan: HostPlan, zones: object) -> None:
     """Wait until the office sends new connections to each of `zones`, a comma-separated list, by its own tunnel."""
     if not isinstance(plan, OfficePlan):
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.homecoming import script
+from tasks.failback import script
 from tests.conftest import EXAMPLE_SITE
 from vpc_openvpn.site.load import load
 from vpc_openvpn.site.plan import OFFICE, OfficePlan, plan

@@ -4,7 +4,7 @@ from tasks import paths
 from vpc_openvpn.remote import operations
 
 
-def ensure() -> None:
+def acquire() -> None:
     """Hold every host of this run, or none."""
-    operations.held(name="No other deploy is under way", file=paths.DEPLOY_LOCK)
-    operations.all_held(name="Nor is one on the other hosts")
+    operations.locked(name="No other deploy is under way", file=paths.DEPLOY_LOCK)
+    operations.all_locked(name="Nor is one on the other hosts")
