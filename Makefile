@@ -24,7 +24,7 @@ check: setup ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/mypy
 	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines
 
-# What a lab leaves on the machine is seen only while no other is up; the rest mostly waits, and does so in two labs.
+# What a lab leaves on the machine is seen only while no other lab is up; other scenarios wait, and run in two labs.
 ALONE := tests/scenarios/test_lab.py
 # Scenarios that run on Debian's other release as well, which this machine's own is not.
 BOTH := tests/scenarios/test_traffic.py tests/scenarios/test_reboot.py

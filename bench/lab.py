@@ -1,4 +1,4 @@
-"""A lab of the benchmark's own, beside one that somebody may be using."""
+"""The benchmark's own lab, beside any other that is up."""
 
 import os
 import platform

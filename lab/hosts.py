@@ -67,7 +67,7 @@ def power_on(hosts: Iterable[Host]) -> None:
 
 
 def power_off(hosts: Iterable[Host]) -> None:
-    """Cut the power: nothing of the hosts is told, nothing of their kernel state survives, their disks do."""
+    """Cut the power: no process gets a signal, kernel state is lost, disks are kept."""
     hosts = list(hosts)
     groups = sorted(set(cgroups.ours()) & {host.name for host in hosts})
     cgroups.kill(groups)

@@ -188,8 +188,8 @@ def _recipe_hash(recipe: Recipe, distribution: str, release: str) -> str:
 def _sources(distribution: str, own: str, release: str) -> str:
     """sources.list lines for `release`, from where the machine's apt has the distribution's `own`.
 
-    apt knows the origin of each list that it downloaded; by that, somebody else's repository is told apart,
-    whose suite is often called like the distribution's.
+    apt knows the origin of each list that it downloaded. Other repositories are recognised by it: their suites
+    often have the same names as the distribution's.
     """
     listing = run(
         [

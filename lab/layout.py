@@ -101,7 +101,7 @@ class Host:
 
     @property
     def fabric(self) -> bool:
-        """Is one of the networks themselves, which nobody can switch off."""
+        """Is one of the networks themselves, which cannot be switched off."""
         return self.kind in FABRIC_KINDS
 
     @property

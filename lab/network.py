@@ -5,7 +5,7 @@ cable is a veth pair made straight between two namespaces, so that the machine's
 
 What is like AWS: every subnet has a route table of its own, chosen by the subnet that a packet leaves; the
 VPC's own networks come first in each; a nat's public address is mapped 1:1 by the gateway between the VPC and
-the internet; what has no public address does not pass that gateway; nobody is told that a host is dead. Which
+the internet; what has no public address does not pass that gateway; no ICMP error reports a dead host. Which
 routes there are, and which packets pass, `vpc` says.
 """
 

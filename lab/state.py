@@ -162,7 +162,7 @@ def mark_ready(lab: Lab) -> Lab:
 
 @contextmanager
 def exclusive(name: str, waiting: str) -> Iterator[None]:
-    """Hold the lock `name`; say `waiting` once if somebody else has it. A dead holder holds nothing."""
+    """Hold the lock `name`; say `waiting` once if another process has it. A dead holder holds nothing."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         try:

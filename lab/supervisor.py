@@ -21,7 +21,7 @@ from lab.state import CACHE, Disk
 # systemd-nspawn's way to say that the host wants to be booted again.
 _REBOOT = 133
 
-# In a new mount namespace: mount the layers $1 at $2, then become the rest.
+# In a new mount namespace: mount the layers $1 at $2, then exec the remaining arguments.
 _WITH_DISK = [
     "unshare",
     "--mount",

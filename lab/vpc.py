@@ -8,7 +8,7 @@ It judges as README's prerequisites say until the operator of the lab types othe
 
 A source/destination check drops what a host sends from, or is sent for, an address that is not its own. A security
 group is stateful: it judges the first packet of a flow, and what belongs to a flow passes, also when a rule has gone.
-Of a route that is missing nobody is told: a packet takes a wider one, or none.
+No ICMP error reports a missing route: a packet takes a wider one, or none.
 """
 
 from __future__ import annotations

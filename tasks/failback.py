@@ -40,8 +40,8 @@ def script(tunnels: list[Tunnel], patience: int) -> str:
     )
 
 
-# A packet that may make one hop only, sent where the office sends whatever is new: the NAT that it came to answers. The
-# kernel there reports only one such packet a second.
+# A packet with TTL 1, routed as a new connection: the first NAT answers with Time exceeded, its kernel once a second at
+# most.
 _HOME = """
 home() {
     deadline=$(( $(date +%s) + PATIENCE ))

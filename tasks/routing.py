@@ -107,8 +107,8 @@ def _watch(plan: OfficePlan) -> tuple[Service, tuple[File, ...]]:
 
 # How long the watch waits before it believes anything. docs/decisions/0008-detours.md has the reasons.
 PATIENCE = {
-    "hold_beat": "0.3",  # seconds between two questions whether anybody is there …
-    "hold_count": 7,  # … of which so many go unanswered before connections are let go
+    "hold_beat": "0.3",  # seconds between two pings of the NAT …
+    "hold_count": 7,  # … of which so many go unanswered before connections are released
     "health_beat": "0.5",  # seconds between two questions whether the NAT forwards
     "proving_beat": "0.1",  # the same, until one that is back has answered `first_answers` times
     "answer_within": "0.7",  # seconds

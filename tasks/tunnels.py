@@ -14,7 +14,7 @@ from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 NAT_UNIT = "openvpn-server@office.service"
-NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved what is new
+NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved new connections
 DROP_IN = "vpc-openvpn.conf"
 BUFFERS = 1 << 20  # bytes of a tunnel's socket, each way
 
@@ -55,7 +55,7 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
             mode="755",
         ),
     )
-    # What is new goes by a detour; a moment later the tunnel may go.
+    # New connections take a detour; 0.1 s later the tunnel may stop.
     leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.health_checks else ""
     unit = f"openvpn-client@{connection.name}.service"
     return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
@@ -151,7 +151,7 @@ def restart(plan: HostPlan, ends: Sequence[End], zones: Sequence[str]) -> None:
 
 
 def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *, last: bool) -> None:
-    """First the NAT's end, then the office's. The office has a word in both, so that no host runs ahead."""
+    """First the NAT's end, then the office's. The office runs an operation for both, so that no host runs ahead."""
     office = isinstance(plan, OfficePlan)
     both = state.is_host_in_limit(host.inventory.get_host(OFFICE))
     once, patient = (forward_path.crossing(plan, zone, patience) for patience in (0, forward_path.PATIENCE))

@@ -25,15 +25,13 @@ from vpc_openvpn.site.plan import OfficePlan
         ("dynamic-two-lans", "eu-west-3c", "eu-west-3c has no detour"),
     ],
 )
-def test_a_drain_of_nothing_is_refused(case: str, zone: object, error: str) -> None:
+def test_a_drain_without_a_known_zone_is_refused(case: str, zone: object, error: str) -> None:
     with pytest.raises(DeployError, match=error):
         draining.switch(plans(case)["office"], zone, back=False)
 
 
 @pytest.mark.parametrize("with_office", [True, False])
-def test_a_nat_has_no_part_in_a_drain_and_the_office_must_have(
-    with_office: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drain_runs_on_the_office_router_alone(with_office: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     nat = plans("example")["nat-us-east-1a"]
     monkeypatch.setattr(draining, "host", Mock())
     monkeypatch.setattr(draining, "state", Mock(is_host_in_limit=lambda _: with_office))

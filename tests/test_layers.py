@@ -85,12 +85,12 @@ def test_a_layer_imports_what_is_below_it(layer: str) -> None:
 
 
 @pytest.mark.parametrize("folder", BESIDE)
-def test_what_stands_beside_imports_what_it_may(folder: str) -> None:
+def test_folders_beside_the_package_import_listed_layers_only(folder: str) -> None:
     assert layers(ROOT / folder) == BESIDE[folder]
 
 
 @pytest.mark.parametrize("folder", [PACKAGE, "templates"])
-def test_the_product_imports_nothing_that_stands_beside_it(folder: str) -> None:
+def test_the_package_imports_no_folder_beside_it(folder: str) -> None:
     names = {name.partition(".")[0] for module in modules(ROOT / folder) for name in imports(module)}
     assert not names & {"tasks", "lab", "bench", "tests", "deploys"}
 

@@ -57,7 +57,7 @@ def test_setup_makes_the_virtual_environment_and_installs_no_package(tmp_path: P
 
 
 @pytest.mark.parametrize("target", LAB)
-def test_what_needs_the_lab_installs_it_first(tmp_path: Path, target: str) -> None:
+def test_targets_of_the_lab_install_its_packages(tmp_path: Path, target: str) -> None:
     status, output, called = make(tmp_path, target, user=0, debian=True)
     assert status == 0, output
     assert called[0] == "apt-get -q update" and called[1].startswith("apt-get -q install")
@@ -70,7 +70,9 @@ def test_what_needs_the_lab_installs_it_first(tmp_path: Path, target: str) -> No
     ("user", "debian", "said"),
     [(1000, True, "takes root: sudo make"), (0, False, "The lab needs Debian or Ubuntu. Deploys do not: ./vpc setup")],
 )
-def test_what_needs_the_lab_says_what_it_needs(tmp_path: Path, target: str, user: int, debian: bool, said: str) -> None:
+def test_targets_of_the_lab_name_what_is_missing(
+    tmp_path: Path, target: str, user: int, debian: bool, said: str
+) -> None:
     status, output, called = make(tmp_path, target, user=user, debian=debian)
     assert status == 2 and said in output
     assert called == []

@@ -34,11 +34,11 @@ def test_the_record_is_read_as_it_is_written(found: Record) -> None:
 @pytest.mark.parametrize(
     "text", ["", "nonsense\n", "office x\nsite\n", f"office {OURS}\nsite a\nzones b\nrelease x\nby c\n"]
 )
-def test_what_is_no_record_is_none(text: str) -> None:
+def test_text_without_a_record_is_none(text: str) -> None:
     assert parse(text) is None
 
 
-def test_nothing_of_a_record_reaches_the_terminal_raw(found: Record) -> None:
+def test_control_characters_of_a_record_are_not_printed(found: Record) -> None:
     hostile = parse(replace(found, by="\x1b]0;title\x07").text)
     assert hostile is not None and hostile.by.isprintable()
 
@@ -74,7 +74,7 @@ def test_the_host_that_answers_has_the_addresses_of_the_site(host: HostPlan, add
         ({"office": THEIRS, "site": "dynamic 192.168.60.0/24 to 10.0.0.0/16"}, True),
     ],
 )
-def test_another_site_is_known_by_identity_and_networks(found: Record, change: dict[str, Any], refused: bool) -> None:
+def test_another_site_differs_by_identity_or_networks(found: Record, change: dict[str, Any], refused: bool) -> None:
     complaint = anothers(A, replace(found, by="ann", **change), found)
     assert bool(complaint) is refused
     if refused:
@@ -95,13 +95,13 @@ def test_another_site_is_known_by_identity_and_networks(found: Record, change: d
         ("us-east-1c us-east-1d", {"remove": "us-east-1d,us-east-1c"}, ""),
     ],
 )
-def test_a_zone_that_leaves_wants_its_name(found: Record, zones: str, words: dict[str, object], advice: str) -> None:
+def test_removing_a_zone_takes_its_name(found: Record, zones: str, words: dict[str, object], advice: str) -> None:
     said = cautions(OFFICE, replace(found, zones=zones), found, words)
     assert [line.rpartition(": ")[2] for line in said] == ([advice] if advice else [])
     assert cautions(A, replace(found, zones=zones), found, {}) == []
 
 
-def test_going_back_to_an_older_release_wants_a_word(found: Record) -> None:
+def test_an_older_release_takes_go_back_yes(found: Record) -> None:
     newer = replace(found, release=found.release + 1)
     [said] = cautions(A, newer, found, {})
     assert "this checkout is release" in said and said.endswith("to go back: --data go_back=yes")
@@ -116,7 +116,7 @@ def test_each_release_has_a_higher_number() -> None:
     assert release((ROOT / "CHANGELOG.md").read_text()) >= 1
 
 
-def test_an_office_whose_address_is_dynamic_has_a_record_too(tmp_path: Path) -> None:
+def test_an_office_with_a_dynamic_address_has_a_record(tmp_path: Path) -> None:
     site = tmp_path / "site.yml"
     example = EXAMPLE_SITE.read_text()
     site.write_text(example.replace("public_address: 198.51.100.10 ", "public_address: dynamic "))

@@ -30,7 +30,7 @@ def pyinfra(*words: str, inventory: Path | str = "inventory.py", folder: Path | 
 
 
 @pytest.mark.parametrize("limit", ["office", "nat-us-east-1b", "us-east-1a", "nat-*", "*"])
-def test_who_is_there_may_be_named(limit: str) -> None:
+def test_a_known_host_or_group_is_accepted(limit: str) -> None:
     assert not unknown_host({"limit": (limit,)}, NAMES)
 
 
@@ -45,7 +45,7 @@ def test_who_is_there_may_be_named(limit: str) -> None:
         ({"exclude": ("ofice",)}, "--exclude ofice: no host or group is called so; did you mean office?"),
     ],
 )
-def test_a_name_that_no_host_has_is_refused(options: dict[str, object], complaint: str) -> None:
+def test_an_unknown_host_or_group_is_refused(options: dict[str, object], complaint: str) -> None:
     assert unknown_host(options, NAMES).startswith(complaint)
 
 
@@ -57,16 +57,16 @@ def test_a_name_that_no_host_has_is_refused(options: dict[str, object], complain
         ({"no_wait": True}, "--no-wait: tunnels are restarted one zone after the other"),
     ],
 )
-def test_options_that_do_not_do_what_they_say(options: dict[str, object], complaint: str) -> None:
+def test_options_that_pyinfra_ignores_are_refused(options: dict[str, object], complaint: str) -> None:
     assert complaint_about(options | {"operations": ("./deploy.py",)}).startswith(complaint)
 
 
-def test_what_is_no_deploy_may_go_one_by_one() -> None:
+def test_serial_is_accepted_without_a_deploy() -> None:
     assert not complaint_about({"serial": True, "operations": ("exec", "uptime")})
 
 
 @pytest.mark.parametrize("option", ["yes", "dry", "json_output"])
-def test_a_run_that_asks_nothing_needs_no_terminal(option: str) -> None:
+def test_a_run_without_a_question_needs_no_terminal(option: str) -> None:
     options: dict[str, object] = {"operations": ("deploys/drain.py",)}
     assert complaint_about(options, terminal=False).startswith("There is no terminal to confirm the changes on.")
     assert not complaint_about(options | {option: True}, terminal=False)
@@ -74,7 +74,7 @@ def test_a_run_that_asks_nothing_needs_no_terminal(option: str) -> None:
     assert not complaint_about({"operations": ("debug-inventory",)}, terminal=False)
 
 
-def test_without_a_terminal_a_deploy_names_what_to_type() -> None:
+def test_a_deploy_without_a_terminal_names_the_options() -> None:
     run = pyinfra("deploy.py")
     output, _ = run.communicate(timeout=30)
     assert run.returncode == 1
@@ -82,7 +82,7 @@ def test_without_a_terminal_a_deploy_names_what_to_type() -> None:
     assert "Connecting" not in output and "Traceback" not in output and "exception" not in output, output
 
 
-def test_pyinfra_itself_says_so() -> None:
+def test_pyinfra_refuses_an_unknown_host() -> None:
     run = pyinfra("deploy.py", "-y", "--limit", "nat-us-east-1z")
     output, _ = run.communicate(timeout=30)
     assert run.returncode == 1
@@ -99,7 +99,7 @@ def test_a_run_from_another_folder_says_where_to_go(folder: Path | str) -> None:
     assert f"Type: cd {ROOT}" in output and "Traceback" not in output, output
 
 
-def test_another_pyinfra_is_refused(tmp_path: Path) -> None:
+def test_another_version_of_pyinfra_is_refused(tmp_path: Path) -> None:
     """What this one checks, as its facts and exit statuses are used, and private functions of its own replaced."""
     config = tmp_path / "config.py"
     config.write_text(

@@ -21,7 +21,7 @@ apply() {
         export DEBIAN_FRONTEND=noninteractive
         apt-get -qq update
         apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends $packages >/dev/null
-        systemctl disable --quiet --now bird.service # Debian's own, which nobody asked for
+        systemctl disable --quiet --now bird.service # Debian's own instance, which is not used
     fi
     if [ "$(listing files)" = "$(listing /)" ]; then
         systemctl start $units # nothing, for those that run

@@ -71,7 +71,7 @@ class Hosts:
         return self._lab.must("exec", host, "--", "sh", "-c", script)
 
     def blank(self, hosts: Sequence[str]) -> None:
-        """Replace these by blank ones, such as a cloud has them; nobody knows their keys."""
+        """Replace these by blank ones, as a cloud provides them, with new host keys."""
         for host in hosts:
             self._lab.must("replace", host)
         self.prepare(hosts)
@@ -83,7 +83,7 @@ class Hosts:
             list(pool.map(lambda host: self.asked(host, f"set -e\n{_LIKE_A_CLOUDS}"), hosts))
 
     def trusted(self) -> None:
-        """Wait until the office sends what is new by each zone's own tunnel; no outage is held against any."""
+        """Wait until the office sends new connections by each zone's own tunnel; no outage is held against any."""
         # The watch is the more careful to trust a nat the more outages it has seen.
         self.asked(OFFICE, "systemctl restart vpc-openvpn-watch")
         deadline = time.monotonic() + SETTLING

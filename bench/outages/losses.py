@@ -26,7 +26,7 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Repetition:
-    """One outage. Moments are seconds after the fault; `repaired` is None where nobody had to repair it.
+    """One outage. Moments are seconds after the fault; `repaired` is None where it needed no repair.
 
     `gaps` are those of the directions that lost something; `never` names the directions in which nothing passed
     right before the fault, either.

@@ -88,7 +88,7 @@ def main(targets: list[str]) -> NoReturn:
                 _answer(echo)
             elif key.fileobj is sys.stdin:
                 if not os.read(0, 100):
-                    sys.exit()  # whoever asked is gone
+                    sys.exit()  # the caller has exited
                 for flow in flows:
                     selector.unregister(flow.socket)
                     flow.renew()

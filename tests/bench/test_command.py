@@ -21,7 +21,7 @@ def handler() -> Iterator[None]:
     ("error", "status", "said"),
     [(BenchError("no lab"), 1, "some: no lab\n"), (KeyboardInterrupt(), 130, "some: interrupted; nothing of this run")],
 )
-def test_a_run_that_does_not_come_to_its_end_says_why(
+def test_an_unfinished_run_prints_its_error(
     capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
 ) -> None:
     def run() -> None:
@@ -33,6 +33,6 @@ def test_a_run_that_does_not_come_to_its_end_says_why(
     assert capsys.readouterr().err.startswith(said)
 
 
-def test_a_run_that_does_gives_its_results() -> None:
+def test_a_finished_run_returns_its_results() -> None:
     assert measured("some", lambda: 7) == 7
     assert since(time.monotonic() - 245) == " 4:05"

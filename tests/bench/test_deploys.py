@@ -98,7 +98,7 @@ def test_a_goal_is_missed_by_a_little(measure: str, what: str, figures: list[flo
     assert report.tables(measured(measures)).count("**missed**") == 1
 
 
-def test_what_was_not_measured_has_no_verdict() -> None:
+def test_an_unmeasured_goal_has_no_verdict() -> None:
     assert goals.verdicts(measured({REBUILD: {COOKBOOK: [9.0]}})) == []
 
 
@@ -127,7 +127,7 @@ def test_a_ping_has_a_right_checksum_and_an_identifier() -> None:
 
 
 @pytest.mark.parametrize(("kind", "options"), [(11, 0), (11, 8), (0, 0)])
-def test_an_answer_is_told_by_its_kind_whatever_the_length_of_its_header(kind: int, options: int) -> None:
+def test_time_exceeded_is_recognised_with_any_header_length(kind: int, options: int) -> None:
     packet = bytes([0x45 + options // 4]) + bytes(19 + options) + bytes([kind, 0])
     assert probe.is_time_exceeded(packet) is (kind == 11)
 
@@ -138,7 +138,7 @@ def entry(name: str, mode: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInf
     return info
 
 
-def test_each_file_and_unit_is_some_roles() -> None:
+def test_each_file_and_unit_belongs_to_a_role() -> None:
     members = [
         entry("etc/vpc-openvpn", 0o755, tarfile.DIRTYPE),
         entry("etc/vpc-openvpn/identity/host.key", 0o600),
@@ -175,7 +175,7 @@ def test_each_file_and_unit_is_some_roles() -> None:
     }
 
 
-def test_the_playbooks_roles_are_those_that_get_files() -> None:
+def test_the_playbook_has_exactly_the_roles_that_get_files() -> None:
     roles = {path.name for path in (HERE / "playbook" / "roles").iterdir()}
     assert roles == {"packages", *material.by_role([], [], Path())}
 
@@ -221,11 +221,11 @@ def test_a_quick_run_measures_once_what_a_full_one_does() -> None:
     ("figures", "text"),
     [([1.5], "1.5"), ([1.52, 1.49], "1.5"), ([2.0, 1.0, 4.0], "2.0 (1.0–4.0)"), ([19.9, 40.4, 25.3], "25 (19.9–40)")],
 )
-def test_figures_are_told_as_median_and_range(figures: list[float], text: str) -> None:
+def test_figures_are_printed_as_median_and_range(figures: list[float], text: str) -> None:
     assert report.spread(figures) == text
 
 
-def test_tables_tell_what_was_measured() -> None:
+def test_tables_show_the_measurements() -> None:
     tables = report.tables(ALL)
     assert (
         "| seconds | NAT rebuilt | nothing to change | NAT rebuilt, from far away | nothing to change, from far away |"
@@ -243,7 +243,7 @@ def test_the_runbook_has_the_medians_of_a_rebuilds_stages() -> None:
     assert stages(report.stages(ALL)) == {"ssh answers": 0.2, "altogether": 8.5}
 
 
-def test_chart_and_tables_tell_the_same() -> None:
+def test_chart_and_tables_show_the_same_figures() -> None:
     drawn = list(ElementTree.fromstring(report.chart(ALL)).iter())
     labels = [element.text for element in drawn if element.text]
     assert {"NAT rebuilt", "8.0", "40", "0.4"} <= set(labels)
@@ -251,7 +251,7 @@ def test_chart_and_tables_tell_the_same() -> None:
     assert widths[ANSIBLE] > widths[COOKBOOK]
 
 
-def test_the_documents_show_the_results_that_are_kept() -> None:
+def test_the_documents_show_the_saved_results() -> None:
     text, runbook = (path.read_text(encoding="utf-8") for path in (DOCUMENT, RUNBOOK))
     assert document.insert(text, SECTION, "") and document.insert(runbook, RUNBOOK_SECTION, "")
     kept = results.load(FULL)

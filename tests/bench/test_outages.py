@@ -69,7 +69,7 @@ def test_a_gap_lasts_from_the_first_lost_probe_to_the_next_answered_one(answered
         (outage(Gap(-1.0, None), never=(WAY,)), Loss(Kind.NEVER)),
     ],
 )
-def test_a_loss_is_told_by_whether_it_ended_before_the_repair(repetition: Repetition, expected: Loss) -> None:
+def test_a_loss_that_ends_before_the_repair_has_its_seconds(repetition: Repetition, expected: Loss) -> None:
     assert loss(repetition, WAY) == expected
 
 
@@ -93,7 +93,7 @@ def test_quiet_is_half_a_second_without_a_loss(answered: str, now: float, quiet:
     assert is_quiet(probes(answered), since=0.0, now=now) is quiet
 
 
-def test_what_was_quiet_before_does_not_count() -> None:
+def test_quiet_ignores_probes_before_its_start() -> None:
     assert not is_quiet(probes("." * 60), since=0.8, now=1.2)
 
 
@@ -112,7 +112,7 @@ def normal(strategy: str) -> Results:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_normal_use_deviates_if_more_or_less_works_than_should(strategy: str) -> None:
+def test_a_wrong_set_of_working_directions_is_a_deviation(strategy: str) -> None:
     assert check(normal(strategy)) == []
     assert check(results({"normal": (outage(never=(*NEVER[strategy], WAY)),)}, strategy))
     if strategy == SINGLE:
@@ -140,7 +140,7 @@ def test_another_zone_may_lose_nothing() -> None:
     ]
 
 
-def test_expectations_name_what_exists() -> None:
+def test_expectations_name_known_strategies_situations_and_directions() -> None:
     assert set(EXPECTED) == set(STRATEGIES)
     for situations in EXPECTED.values():
         assert set(situations) <= set(SITUATIONS)
@@ -166,17 +166,17 @@ def seconds(*found: float) -> list[Loss]:
         ([Loss(Kind.NEVER)], "never works"),
     ],
 )
-def test_several_losses_are_told_as_median_and_range(found: list[Loss], text: str) -> None:
+def test_several_losses_are_printed_as_median_and_range(found: list[Loss], text: str) -> None:
     assert report.spread(found) == text
 
 
-def test_zones_that_fare_alike_are_put_together() -> None:
+def test_zones_with_similar_losses_share_a_line() -> None:
     gaps = {f"desk→us-east-1{letter}": (Gap(0.0, end),) for letter, end in (("a", 6.0), ("b", 2.0), ("c", 2.2))}
     repetition = replace(outage(repaired=4.0), gaps=gaps)
     assert report.cell([repetition], TO_ZONE) == "a: until repaired + 2.0<br>b, c: 2.0 (2.0–2.2)"
 
 
-def test_chart_and_table_tell_the_same() -> None:
+def test_chart_and_table_show_the_same_figures() -> None:
     shown = results({"nat-killed": (outage(Gap(0.1, 0.63)),), "internet-cut": (outage(Gap(0.1, 22.0), repaired=20.0),)})
     labels = [element.text for element in ElementTree.fromstring(report.chart(shown)).iter() if element.text]
     assert "0.53" in labels
@@ -187,7 +187,7 @@ def test_chart_and_table_tell_the_same() -> None:
     assert "| office: internet cut for 20 s | a: until repaired + 2.0 |" in table
 
 
-def test_the_document_shows_the_results_that_are_kept() -> None:
+def test_the_document_shows_the_saved_results() -> None:
     kept, text = losses.load(FULL), DOCUMENT.read_text(encoding="utf-8")
     assert document.insert(text, SECTION, report.table(kept)) == text
     assert CHART.read_text(encoding="utf-8") == report.chart(kept)

@@ -113,7 +113,7 @@ def test_the_order_changes_from_round_to_round() -> None:
     assert sorted(orders[1]) == list("abcdefgh")
 
 
-def test_both_ends_are_told_the_same_options() -> None:
+def test_both_ends_get_the_same_options() -> None:
     options = replace(AS_COOKBOOK, cipher="AES-128-GCM", buffers=1024, queue=1000, mssfix=1492, fast_io=True)
     for at_nat in (True, False):
         lines = configuration(TUNNEL, options, LAN, "AA:BB", at_nat=at_nat).splitlines()
@@ -121,7 +121,7 @@ def test_both_ends_are_told_the_same_options() -> None:
         assert not set(wanted) - set(lines)
 
 
-def test_nothing_is_said_of_what_openvpn_decides() -> None:
+def test_options_left_to_openvpn_are_not_written() -> None:
     text = configuration(TUNNEL, Options(), LAN, "AA:BB", at_nat=True)
     assert not [word for word in ("sndbuf", "rcvbuf", "mssfix", "fast-io", "txqueuelen") if word in text]
 
@@ -135,12 +135,12 @@ def test_nothing_is_said_of_what_openvpn_decides() -> None:
         (True, False, {"tls-client", "ifconfig 10.200.1.2 10.200.1.1"}),
     ],
 )
-def test_each_end_has_its_part(p2p: bool, at_nat: bool, wanted: set[str]) -> None:
+def test_each_end_gets_its_own_options(p2p: bool, at_nat: bool, wanted: set[str]) -> None:
     text = configuration(TUNNEL, replace(AS_COOKBOOK, p2p=p2p), LAN, "AA:BB", at_nat=at_nat)
     assert not wanted - set(text.splitlines())
 
 
-def test_the_sweep_knows_what_the_cookbook_says() -> None:
+def test_the_sweep_has_the_cookbooks_options() -> None:
     golden = Path(__file__).parents[1] / "rendered/two-zones/nat-us-east-1a/etc/openvpn/server/office.conf"
     said = golden.read_text(encoding="utf-8").splitlines()
     varied = ("data-ciphers", "tun-mtu", "mssfix", "sndbuf", "rcvbuf", "txqueuelen", "fast-io")
@@ -149,13 +149,13 @@ def test_the_sweep_knows_what_the_cookbook_says() -> None:
     assert {line.split(":")[0] for line in own} == hand
 
 
-def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_saved_results_load_unchanged(tmp_path: Path) -> None:
     kept = compared(100)
     figures.save(kept, tmp_path / "full.json")
     assert figures.load(tmp_path / "full.json") == kept
 
 
-def test_the_document_shows_the_results_that_are_kept() -> None:
+def test_the_document_shows_the_saved_results() -> None:
     full, swept = figures.load(FULL), figures.load(SWEPT_FULLY)
     assert set(full.turns) == set(CONTENDERS)
     assert set(full.ways) == set(WAYS)

@@ -34,11 +34,11 @@ def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
 
 
 @given(sites())
-def test_every_site_has_one(data: Data) -> None:
+def test_every_site_has_an_ssh_config(data: Data) -> None:
     assert "Host office\n" in text(plan(Site.model_validate(data)))
 
 
-def test_it_is_printed_for_this_site(vpc: Type) -> None:
+def test_the_ssh_config_of_the_site_is_printed(vpc: Type) -> None:
     assert vpc("ssh-config").out == text(plan(load(EXAMPLE_SITE)))
 
 

@@ -114,7 +114,7 @@ ESTABLISHED = [match(STATE, ["established", "related"], "in"), ACCEPT]
         ),
     ],
 )
-def test_nftables(text: str, packet: Packet, end: tuple[str, bool]) -> None:
+def test_nftables_verdicts(text: str, packet: Packet, end: tuple[str, bool]) -> None:
     assert ends(of(text, packet)) == end
 
 
@@ -151,7 +151,7 @@ OURS = "-A FORWARD -j vpc-openvpn-forward"
         ("ACCEPT", f'-A FORWARD -p udp -j DROP\n-A FORWARD -j LOG --log-prefix "x "\n{OURS}', ("accept", True)),
     ],
 )
-def test_iptables(policy: str, rules: str, end: tuple[str, bool]) -> None:
+def test_iptables_verdicts(policy: str, rules: str, end: tuple[str, bool]) -> None:
     [verdict] = verdicts(from_iptables(SAVED.format(policy=policy, rules=rules)), DESK)
     assert ends(verdict) == end
 

@@ -33,7 +33,7 @@ def at_office(output: str, *, patient: bool = True) -> Findings:
     return office.judge(OFFICE, output, ("86",), patient=patient)
 
 
-def test_what_is_well_says_nothing() -> None:
+def test_healthy_hosts_have_no_findings() -> None:
     assert isinstance(NAT, NatPlan)
     assert at_office(WELL) == Findings()
     assert nat.judge(NAT, WELL_NAT, ("86",)) == Findings()
@@ -53,7 +53,7 @@ def test_a_zone_on_a_detour_is_named_unless_it_is_drained() -> None:
     assert "a desk's packets go by wan" in said
 
 
-def test_a_firewall_that_makes_bfd_deaf_is_named_once_for_all_zones() -> None:
+def test_a_firewall_that_drops_bfd_is_named_once_for_all_zones() -> None:
     deaf = WELL.replace(" Up", " Down")
     for number in (1, 2):
         way = f"10.0.2{number}.3 from 192.168.50.254 via 10.200.{number}.1 dev tun-{number} table vpc-zones"
@@ -103,13 +103,13 @@ def test_a_rule_ahead_is_named_and_its_zones_probes_are_not_blamed_on_aws() -> N
         ("not-asked", "", "us-east-1a: that a desk's packets arrive at a host there was not proved. Write `probe`"),
     ],
 )
-def test_what_a_probe_tells(state: str, wrong: str, unproved: str) -> None:
+def test_a_probe_result_is_wrong_or_unproved(state: str, wrong: str, unproved: str) -> None:
     found = at_office(WELL.replace("probe us-east-1a answers", f"probe us-east-1a {state}"))
     assert [len(found.wrong), len(found.unproved)] == [bool(wrong), bool(unproved)]
     assert wrong in "".join(found.wrong) and unproved in "".join(found.unproved)
 
 
-def test_large_packets_lans_and_lines() -> None:
+def test_faults_of_large_packets_lans_and_lines_are_named() -> None:
     [small] = at_office(f"{WELL}large tun-1 1440 1340\nlarge tun-2 1440 1340\n").wrong
     assert "packets of 1440 bytes do not cross tun-1, tun-2" in small
     assert small.endswith("Write tunnels: {mtu: 1340} in site.yml")
@@ -163,7 +163,7 @@ iptables COMMIT
         ("! -d 10.0.0.0/16 -j", "-j", ""),
     ],
 )
-def test_a_nats_answers(old: str, new: str, said: str) -> None:
+def test_faults_of_a_nat_are_named(old: str, new: str, said: str) -> None:
     assert isinstance(NAT, NatPlan)
     assert WELL_NAT.count(old) == 1
     output = WELL_NAT.replace(old, new)

@@ -31,7 +31,7 @@ def test_a_foreign_route_inside_the_sites_networks_is_found(route: str, found: s
     assert [each.interface for each, _ in inside] == ([found] if found else [])
 
 
-def test_a_way_is_an_interface_and_a_table_or_an_error() -> None:
+def test_ip_route_get_yields_interface_and_table_or_an_error() -> None:
     by_tunnel = "10.0.21.4 from 192.168.50.254 via 10.200.1.1 dev tun-1 table vpc-zones      cache iif lan"
     assert routes.way(by_tunnel) == Way("tun-1", "vpc-zones", by_tunnel)
     assert routes.way("10.0.21.4 from 192.168.50.254 dev wan").table == "main"

@@ -14,7 +14,7 @@ from tests.identities.desk import Desk
         (("init", "--force"), "No such option '--force'"),
     ],
 )
-def test_what_it_does_not_know(desk: Desk, words: tuple[str, ...], said: str) -> None:
+def test_an_unknown_command_or_option_is_refused(desk: Desk, words: tuple[str, ...], said: str) -> None:
     answer = desk.vpc(*words)
     assert answer.status == 1 and said in answer.err and "Usage: ./vpc identities" in answer.err
     assert not desk.folder.exists()
@@ -28,7 +28,7 @@ def test_a_bad_site_is_reported_and_nothing_made(desk: Desk) -> None:
     assert not desk.folder.exists() and not desk.age_key.exists()
 
 
-def test_fingerprints(desk: Desk) -> None:
+def test_show_prints_fingerprints(desk: Desk) -> None:
     desk.vpc("init")
     store = desk.store()
     names = ["nat-us-east-1a", "nat-us-east-1b", "office"]
@@ -37,7 +37,7 @@ def test_fingerprints(desk: Desk) -> None:
     assert shown == {name: {"fingerprint": store.fingerprint(name)} for name in names}
 
 
-def test_fingerprints_of_nothing(desk: Desk) -> None:
+def test_show_without_certificates_is_an_error(desk: Desk) -> None:
     answer = desk.vpc("show")
     assert answer.status == 1
     assert answer.err == f"There are no certificates in {desk.folder}.\nType: ./vpc identities init\n"

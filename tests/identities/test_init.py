@@ -30,10 +30,10 @@ def test_the_first_run_makes_everything_and_says_so(desk: Desk) -> None:
         "Back it up: without it nothing here can be read.",
     ]
     assert {line.removeprefix(f"created {desk.folder}/") for line in lines[2:-1]} == TWO_ZONES
-    assert lines[-1] == f"Commit {desk.folder} to git: its secrets are encrypted, the rest is public."
+    assert lines[-1] == f"Commit {desk.folder} to git: its secrets are encrypted, its other files are public."
 
 
-def test_secrets_are_for_their_owner_alone_whatever_the_umask(desk: Desk) -> None:
+def test_secrets_have_mode_600_under_any_umask(desk: Desk) -> None:
     before = os.umask(0)
     try:
         desk.vpc("init")
@@ -61,7 +61,7 @@ def test_the_age_identity_reads_as_age_keygen_writes_it(desk: Desk) -> None:
     assert str(key.to_public()) in (desk.folder / "recipients.txt").read_text().splitlines()
 
 
-def test_a_certificate_reads_well_in_a_review(desk: Desk) -> None:
+def test_a_certificate_file_begins_with_readable_lines(desk: Desk) -> None:
     desk.vpc("init")
     host, fingerprint, created, note, blank, begin, *_ = (desk.folder / "office.crt").read_text().splitlines()
     assert host == "Host:        office"
@@ -169,7 +169,7 @@ def test_a_lost_key_is_refused_before_anything_is_written(desk: Desk) -> None:
     assert desk.files() == before
 
 
-def test_a_damaged_certificate_is_not_nothing_to_do(desk: Desk) -> None:
+def test_init_reports_a_damaged_certificate(desk: Desk) -> None:
     desk.vpc("init")
     (desk.folder / "office.crt").write_text("")
     assert desk.vpc("init").err == (
@@ -186,13 +186,13 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path], "no draft may be left behind"
 
 
-def test_secrets_without_recipients_are_not_taken_over(desk: Desk) -> None:
+def test_secrets_without_recipients_are_refused(desk: Desk) -> None:
     desk.vpc("init")
     (desk.folder / "recipients.txt").unlink()
     answer = desk.vpc("init")
     assert answer.status == 1
     assert answer.err == (
-        f"{desk.folder}/recipients.txt is missing, but there are secrets, which are encrypted to somebody.\n"
+        f"{desk.folder}/recipients.txt is missing, but there are secrets, encrypted to the keys that it listed.\n"
         f"Restore it: git restore {desk.folder}/recipients.txt\n"
         "Or write it: the age public keys of all who shall read them, one per line.\n"
     )
@@ -222,15 +222,15 @@ def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: s
     ]
 
 
-def test_recipients_that_name_nobody_are_refused(desk: Desk) -> None:
+def test_a_recipients_file_without_a_key_is_refused(desk: Desk) -> None:
     desk.folder.mkdir()
-    (desk.folder / "recipients.txt").write_text("# nobody yet\n")
+    (desk.folder / "recipients.txt").write_text("# none yet\n")
     with desk.refused() as text:
         list(init.init(desk.store(), desk.plans()))
-    assert text[0].startswith(f"{desk.folder}/recipients.txt names nobody")
+    assert text[0].startswith(f"{desk.folder}/recipients.txt lists no key")
 
 
-def test_each_of_a_team_can_decrypt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_recipient_can_decrypt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [desk.site.with_name(name) for name in ("alice.key", "bob.key")]
     desk.folder.mkdir()
     (desk.folder / "recipients.txt").write_text("".join(f"{new_identity(key)}  # {key.stem}\n" for key in keys))
@@ -242,7 +242,7 @@ def test_each_of_a_team_can_decrypt(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     assert len(read) == 1
 
 
-def test_reencrypt_lets_a_colleague_in_and_another_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reencrypt_adds_and_removes_recipients(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.vpc("init")
     secret, pinned = desk.store().private_key("office"), desk.store().fingerprint("office")
     colleague = desk.site.with_name("bob.key")
@@ -266,7 +266,7 @@ def test_reencrypt_writes_nothing_if_one_secret_cannot_be_read(desk: Desk) -> No
     assert desk.files() == before
 
 
-def test_an_unwritable_folder_is_one_clear_line(desk: Desk) -> None:
+def test_an_unwritable_folder_is_a_one_line_error(desk: Desk) -> None:
     desk.folder.write_text("a file where the folder should be")
     answer = desk.vpc("init")
     assert (answer.status, answer.err) == (1, f"{desk.folder}: File exists.\n")

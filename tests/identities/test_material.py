@@ -33,7 +33,7 @@ def test_a_certificate_says_what_remote_cert_tls_checks(role: Role, usage: x509.
     assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-def test_a_certificate_is_its_hosts_own_for_all_time() -> None:
+def test_a_certificate_is_self_signed_and_valid_until_9999() -> None:
     key = material.new_key()
     certificate = material.certificate(key, "nat-us-east-1a", Role.SERVER)
     assert certificate.subject.rfc4514_string() == certificate.issuer.rfc4514_string() == "CN=nat-us-east-1a"
@@ -53,7 +53,7 @@ def test_a_private_key_is_pkcs8_on_p256_and_comes_back() -> None:
     assert material.key_from_pem("no key") is None
 
 
-def test_a_fingerprint_is_of_the_certificate_as_it_is_sent() -> None:
+def test_a_fingerprint_is_of_the_certificates_der_form() -> None:
     certificate = material.certificate(material.new_key(), "office", Role.CLIENT)
     der = ssl.PEM_cert_to_DER_cert(material.certificate_to_pem(certificate))
     fingerprint = material.fingerprint(certificate)

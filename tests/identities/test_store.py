@@ -1,4 +1,4 @@
-"""What the deploy reads from the store, and what it is told when it cannot."""
+"""What the deploy reads from the store, and the error where it cannot."""
 
 import shutil
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def ready(desk: Desk) -> Desk:
     return desk
 
 
-def test_what_a_host_gets_is_a_pair(ready: Desk) -> None:
+def test_a_host_gets_a_key_and_its_certificate(ready: Desk) -> None:
     store = ready.store()
     certificate = x509.load_pem_x509_certificate(store.certificate("office").encode())
     key = load_pem_private_key(store.private_key("office").encode(), password=None)
@@ -28,7 +28,7 @@ def test_what_a_host_gets_is_a_pair(ready: Desk) -> None:
         assert text.endswith("-----\n")
 
 
-def test_what_is_public_needs_no_age_identity(ready: Desk) -> None:
+def test_public_files_need_no_age_identity(ready: Desk) -> None:
     ready.age_key.unlink()
     store = ready.store()
     store.check(ready.plans())
@@ -44,7 +44,7 @@ def test_a_secret_is_decrypted_once(ready: Desk) -> None:
     assert store.tls_crypt("us-east-1a") == secret
 
 
-def test_nothing_shows_what_the_store_has_decrypted(ready: Desk) -> None:
+def test_the_stores_repr_shows_no_secret(ready: Desk) -> None:
     store = ready.store()
     store.private_key("office")
     assert repr(store) == str(store) == f"Store({str(ready.folder)!r})"
@@ -56,7 +56,7 @@ def test_the_environment_chooses_the_folder(desk: Desk, monkeypatch: pytest.Monk
     assert desk.store().folder == desk.age_key.parents[2] / "keys"
 
 
-def test_all_that_is_missing_is_listed_at_once(ready: Desk) -> None:
+def test_all_missing_files_are_listed_at_once(ready: Desk) -> None:
     for name in ("office.crt", "tunnel-us-east-1b.key.age", "nat-us-east-1a.key.age"):
         (ready.folder / name).unlink()
     with ready.refused() as text:
@@ -90,7 +90,7 @@ def read(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["office.crt", "office.key.age", "tunnel-us-east-1a.key.age"])
-def test_a_file_that_is_gone(ready: Desk, name: str) -> None:
+def test_a_missing_file_is_refused(ready: Desk, name: str) -> None:
     (ready.folder / name).unlink()
     with ready.refused() as text:
         read(ready.store())
@@ -99,7 +99,7 @@ def test_a_file_that_is_gone(ready: Desk, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["office.key.age", "tunnel-us-east-1a.key.age"])
 @pytest.mark.parametrize("keep", [0, 100, 400, -70])
-def test_a_file_that_is_cut_short(ready: Desk, name: str, keep: int) -> None:
+def test_a_truncated_secret_is_refused(ready: Desk, name: str, keep: int) -> None:
     path = ready.folder / name
     path.write_bytes(path.read_bytes()[:keep])
     with ready.refused() as text:
@@ -108,7 +108,7 @@ def test_a_file_that_is_cut_short(ready: Desk, name: str, keep: int) -> None:
     assert text[0].endswith(f".\nRestore it, if it is in git: git restore {path}")
 
 
-def test_a_certificate_that_is_cut_short(ready: Desk) -> None:
+def test_a_truncated_certificate_is_refused(ready: Desk) -> None:
     path = ready.folder / "office.crt"
     path.write_text(path.read_text()[:-100])
     with ready.refused() as text:
@@ -116,7 +116,7 @@ def test_a_certificate_that_is_cut_short(ready: Desk) -> None:
     assert text == [f"{path} holds no certificate.\nRestore it: git restore {path}"]
 
 
-def test_a_certificate_of_another_host(ready: Desk) -> None:
+def test_a_certificate_of_another_host_is_refused(ready: Desk) -> None:
     path = ready.folder / "office.crt"
     shutil.copy(ready.folder / "nat-us-east-1a.crt", path)
     with ready.refused() as text:
@@ -124,7 +124,7 @@ def test_a_certificate_of_another_host(ready: Desk) -> None:
     assert text[0].startswith(f"{path} is the certificate of 'nat-us-east-1a', not of 'office'.")
 
 
-def test_a_certificate_that_is_not_what_its_reviewer_read(ready: Desk) -> None:
+def test_a_certificate_with_another_fingerprint_line_is_refused(ready: Desk) -> None:
     path = ready.folder / "office.crt"
     fingerprint = ready.store().fingerprint("office")
     path.write_text(path.read_text().replace(fingerprint, fingerprint[::-1]))
@@ -132,11 +132,11 @@ def test_a_certificate_that_is_not_what_its_reviewer_read(ready: Desk) -> None:
         read(ready.store())
     assert text == [
         f"{path}: its line `Fingerprint:` is not the certificate's, {fingerprint}.\n"
-        f"Somebody has edited it. Look: git log --patch {path}"
+        f"The file was edited. Look: git log --patch {path}"
     ]
 
 
-def test_a_key_of_another_host(ready: Desk) -> None:
+def test_a_key_of_another_host_is_refused(ready: Desk) -> None:
     key, certificate = ready.folder / "office.key.age", ready.folder / "office.crt"
     shutil.copy(ready.folder / "nat-us-east-1a.key.age", key)
     with ready.refused() as text:
@@ -147,7 +147,7 @@ def test_a_key_of_another_host(ready: Desk) -> None:
     ]
 
 
-def test_secrets_that_changed_places(ready: Desk) -> None:
+def test_exchanged_secrets_are_refused(ready: Desk) -> None:
     key, tunnel = ready.folder / "office.key.age", ready.folder / "tunnel-us-east-1a.key.age"
     shutil.copy(key, ready.folder / "key")
     shutil.copy(tunnel, key)
@@ -160,7 +160,7 @@ def test_secrets_that_changed_places(ready: Desk) -> None:
     assert text == [f"{tunnel} holds no OpenVPN static key.\nRestore it: git restore {tunnel}"]
 
 
-def test_an_identity_that_is_nobodys(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_that_is_no_recipient_is_refused(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = ready.site.with_name("stranger.key")
     public = new_identity(stranger)
     monkeypatch.setenv("AGE_IDENTITY_FILE", str(stranger))
@@ -168,13 +168,13 @@ def test_an_identity_that_is_nobodys(ready: Desk, monkeypatch: pytest.MonkeyPatc
         read(ready.store())
     assert text == [
         f"{ready.folder}/office.key.age is not encrypted to you: {public}, from {stranger}.\n"
-        f"Use another age identity (set AGE_IDENTITY_FILE), or ask somebody who is in "
+        f"Use another age identity (set AGE_IDENTITY_FILE), or ask the owner of a key in "
         f"{ready.folder}/recipients.txt to add your public key there, "
         "run `./vpc identities reencrypt` and commit."
     ]
 
 
-def test_no_identity(ready: Desk) -> None:
+def test_a_missing_age_identity_is_refused(ready: Desk) -> None:
     ready.age_key.unlink()
     with ready.refused() as text:
         read(ready.store())
@@ -184,7 +184,7 @@ def test_no_identity(ready: Desk) -> None:
     ]
 
 
-def test_an_identity_in_the_environment(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_in_the_environment_is_used(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text())
     ready.age_key.unlink()
     read(ready.store())
@@ -196,7 +196,7 @@ def test_an_empty_variable_is_not_set(ready: Desk, monkeypatch: pytest.MonkeyPat
     read(ready.store())
 
 
-def test_two_identities_at_once(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_identity_variables_are_refused(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text())
     monkeypatch.setenv("AGE_IDENTITY_FILE", str(ready.age_key))
     with ready.refused() as text:
@@ -204,13 +204,13 @@ def test_two_identities_at_once(ready: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert text == ["AGE_IDENTITY and AGE_IDENTITY_FILE are both set. Unset one: unset AGE_IDENTITY"]
 
 
-def test_an_identity_file_with_an_old_and_a_new_key(ready: Desk) -> None:
+def test_an_identity_file_may_hold_two_keys(ready: Desk) -> None:
     ready.age_key.write_text(f"{x25519.Identity.generate()}\n\n{ready.age_key.read_text()}")
     read(ready.store())
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_an_identity_that_others_can_read(ready: Desk, mode: int) -> None:
+def test_an_identity_file_that_others_can_read_is_refused(ready: Desk, mode: int) -> None:
     ready.age_key.chmod(mode)
     with ready.refused() as text:
         read(ready.store())
@@ -220,7 +220,7 @@ def test_an_identity_that_others_can_read(ready: Desk, mode: int) -> None:
     ]
 
 
-def test_an_identity_that_is_a_folder(ready: Desk) -> None:
+def test_a_folder_as_identity_is_refused(ready: Desk) -> None:
     ready.age_key.unlink()
     ready.age_key.mkdir(0o700)
     with ready.refused() as text:
@@ -229,7 +229,7 @@ def test_an_identity_that_is_a_folder(ready: Desk) -> None:
 
 
 @pytest.mark.parametrize("change", [str.lower, lambda text: text + "more", lambda text: "", lambda text: "# none\n"])
-def test_an_identity_that_is_none(ready: Desk, change: Callable[[str], str]) -> None:
+def test_a_file_without_an_identity_is_refused(ready: Desk, change: Callable[[str], str]) -> None:
     ready.age_key.write_text(change(ready.age_key.read_text()))
     with ready.refused() as text:
         read(ready.store())
@@ -245,7 +245,7 @@ def test_an_identity_that_is_none(ready: Desk, change: Callable[[str], str]) -> 
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn", "is an ssh key"),
     ],
 )
-def test_an_identity_of_a_plugin_or_ssh(ready: Desk, line: str, wrong: str) -> None:
+def test_an_identity_of_a_plugin_or_ssh_is_refused(ready: Desk, line: str, wrong: str) -> None:
     ready.age_key.write_text(f"# kept elsewhere\n{line}\n")
     with ready.refused() as text:
         read(ready.store())
@@ -255,7 +255,7 @@ def test_an_identity_of_a_plugin_or_ssh(ready: Desk, line: str, wrong: str) -> N
     ]
 
 
-def test_an_identity_that_is_cut_short(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_identity_is_refused(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGE_IDENTITY", ready.age_key.read_text()[:-5])
     with ready.refused() as text:
         read(ready.store())
@@ -263,7 +263,7 @@ def test_an_identity_that_is_cut_short(ready: Desk, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("start", ["age-encryption.org/v1\n-> scrypt ", "-----BEGIN AGE ENCRYPTED FILE-----\n"])
-def test_an_identity_behind_a_passphrase(ready: Desk, start: str) -> None:
+def test_an_identity_with_a_passphrase_is_refused(ready: Desk, start: str) -> None:
     ready.age_key.write_text(start)
     with ready.refused() as text:
         read(ready.store())

@@ -81,23 +81,23 @@ def test_a_command_has_a_status_and_two_outputs(port: Path, serve: Callable[...,
     assert agent.run(port, ["/bin/x", "-y"]) == agent.Ended(3, b"so\n", b"no\n")
 
 
-def test_one_that_a_signal_ends_has_a_shells_status(port: Path, serve: Callable[..., None]) -> None:
+def test_a_command_that_a_signal_ends_has_the_shells_status(port: Path, serve: Callable[..., None]) -> None:
     serve(runs(signal=9))
     assert agent.run(port, ["/bin/x", "-y"]) == agent.Ended(137, b"", b"")
 
 
-def test_what_another_client_left_is_passed_over(port: Path, serve: Callable[..., None]) -> None:
+def test_unread_lines_of_another_client_are_skipped(port: Path, serve: Callable[..., None]) -> None:
     serve(runs(exitcode=0), left=b'{"return": 1}\n{"return": {"ex\n')
     assert agent.run(port, ["/bin/x", "-y"]).status == 0
 
 
-def test_a_refusal_is_said(port: Path, serve: Callable[..., None]) -> None:
+def test_an_agents_refusal_is_an_error(port: Path, serve: Callable[..., None]) -> None:
     serve(lambda _: {"error": {"class": "GenericError", "desc": "No such file"}})
     with pytest.raises(LabError, match="refused guest-exec: No such file"):
         agent.run(port, ["/bin/x", "-y"])
 
 
-def test_no_agent_is_an_error(port: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_agent_is_an_error(port: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabError, match="no agent answers"):
         agent.run(port, ["/bin/x"])
     monkeypatch.setattr(agent, "THERE", 0.1)

@@ -26,7 +26,7 @@ def test_a_nat_has_ipv6_on_request() -> None:
     assert card["routes"][1:] == [{"to": "::/0", "via": "2001:db8:a00:200::1"}]
 
 
-def test_the_office_does_so_on_request_with_one_way_out() -> None:
+def test_the_office_configures_its_interfaces_on_request() -> None:
     assert NETPLAN not in files(Layout(1).hosts["office"])
     cards = yaml.safe_load(files(Layout(1, office_networkd=True).hosts["office"])[NETPLAN])["network"]["ethernets"]
     assert {name: card["addresses"] for name, card in cards.items()} == {
@@ -51,6 +51,6 @@ def test_a_nat_is_named_as_ec2_names_it_and_cannot_resolve_it() -> None:
     assert "127.0.1.1 office\n" in files(office)["etc/hosts"]
 
 
-def test_shells_greet() -> None:
+def test_login_shells_print_a_greeting() -> None:
     for host in Layout(1).real_hosts:
         assert files(host)["root/.bashrc"].startswith("echo ") and files(host)["home/admin/.bashrc"].startswith("echo ")

@@ -21,7 +21,7 @@ Debian|http://mirror.example/debian-security/|bookworm-security|main
 OTHERS = """\
 Debian Backports|http://mirror.example/debian/|bookworm-backports|main
 Debian|http://mirror.example/debian/|trixie|main
-somebody|https://packages.example/debian/|bookworm|main
+Example|https://packages.example/debian/|bookworm|main
 |https://never-updated.example/debian/|bookworm|main
 """
 
@@ -56,7 +56,7 @@ def test_a_release_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch)
         image.ensure("trixy")
 
 
-def test_without_lists_the_user_is_told_to_fetch_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lists_the_error_names_apt_get_update(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "run", prints(OTHERS))
     with pytest.raises(LabError, match="apt-get update"):
         image._sources("debian", "bookworm", "bookworm")
@@ -80,7 +80,7 @@ Acquire::GzipIndexes "true";
     ]
 
 
-def test_only_builds_that_nobody_has_used_for_a_day_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_builds_unused_for_a_day_are_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ages = {"base-new": 0, "base-fresh": image.KEPT / 2, "base-old": image.KEPT * 2, "base-booted": image.KEPT * 2}
     for name, age in ages.items():
         (tmp_path / name).mkdir()

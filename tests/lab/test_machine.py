@@ -1,4 +1,4 @@
-"""Which accelerator runs virtual machines, and what cloud-init is told of their network."""
+"""Which accelerator runs virtual machines, and the network settings that cloud-init gets."""
 
 import time
 from pathlib import Path

@@ -79,7 +79,7 @@ def test_groups_let_in_what_the_prerequisites_say() -> None:
     assert group(rules, "app1") == ["ip saddr 10.0.0.0/16 accept", "ip saddr 192.168.50.0/24 accept", "drop"]
 
 
-def test_one_rule_of_one_host_changes() -> None:
+def test_a_change_affects_one_rule_of_one_host() -> None:
     rules = changed("deny", GROUP, NAT, "tunnel").rules()
     assert "ip saddr 198.51.100.10 udp dport 1194 accept" not in group(rules, "nat1")
     assert "ip saddr 198.51.100.10 udp dport 1194 accept" in group(rules, "nat2")
@@ -87,7 +87,7 @@ def test_one_rule_of_one_host_changes() -> None:
     assert group(changed("allow", GROUP, APP, "anywhere").rules(), "app1")[-2:] == ["accept", "drop"]
 
 
-def test_what_leaves_is_judged_after_what_belongs_to_a_flow() -> None:
+def test_outbound_rules_follow_the_rule_for_established_flows() -> None:
     assert 'iifname "zone1-public" drop' not in vpc().rules()
     forward = group(changed("deny", GROUP, NAT, "outbound").rules(), "forward")
     assert forward.index("ct state established,related accept") < forward.index('iifname "zone1-public" drop')
@@ -112,14 +112,14 @@ def test_each_subnet_has_a_way_to_office_and_internet() -> None:
         ("off", "on", (ROUTE, "us-east-1a", "public", "office")),
     ],
 )
-def test_a_setting_that_is_right_again_is_forgotten(wrong: str, right: str, words: tuple[str, ...]) -> None:
+def test_a_corrected_setting_is_removed_from_the_changes(wrong: str, right: str, words: tuple[str, ...]) -> None:
     mistaken = changed(wrong, *words)
     assert (vpc().setting(*words), mistaken.setting(*words)) == (right, wrong)
     assert mistaken.having(wrong, *words) == mistaken.changed
     assert mistaken.having(right, *words) == {}
 
 
-def test_mistakes_are_told_where_they_are() -> None:
+def test_wrong_settings_are_listed_at_their_hosts() -> None:
     hosts = Layout(2).hosts
     network = Vpc(Layout(2), {"source-dest-check nat-us-east-1a": "on", "route us-east-1b private internet": "off"})
     said = {name: network.mistakes(host) for name, host in hosts.items() if network.mistakes(host)}

@@ -59,7 +59,7 @@ def test_a_deploy_brings_packets_across_and_a_second_one_changes_nothing(world: 
     nothing_failed()
 
 
-def test_hosts_that_boot_again_need_nobody(world: World) -> None:
+def test_rebooted_hosts_carry_packets_again(world: World) -> None:
     """The NATs in an orderly way, the office's router by a power cut, all at once."""
     with Background(Host(f"app-{LOST}"), f"{PEERS} echo {PORT}"), Flow(DESK, "udp", addresses()[LOST]) as flow:
         all_recover([flow])
@@ -96,7 +96,7 @@ def test_a_nat_that_was_replaced_is_rebuilt(world: World) -> None:
     nothing_failed()
 
 
-def test_nothing_has_drifted(world: World) -> None:
+def test_drift_exits_0(world: World) -> None:
     drift = world.run("./vpc", "drift")
     assert drift.status == 0, drift.output
 

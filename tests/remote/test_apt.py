@@ -123,7 +123,7 @@ def test_a_source_that_fails_does_not_matter_while_another_has_what_is_needed(ap
         ),
     ],
 )
-def test_what_is_wrong_and_what_to_type_is_said(
+def test_an_error_names_the_cause_and_the_command_to_type(
     apt_says: Apt, says: dict[str, str], complaint: str, advice: str
 ) -> None:
     ran = apt_says(**says)
@@ -149,7 +149,7 @@ def test_sources_that_cloud_init_has_yet_to_write_are_waited_for(apt_says: Apt, 
     assert ran.did[:4] == ["cloud-init status --wait", "update", "sleep 2", "update"]
 
 
-def test_another_apts_lock_is_waited_for(apt_says: Apt, tmp_path: Path) -> None:
+def test_a_lock_of_another_apt_is_waited_for(apt_says: Apt, tmp_path: Path) -> None:
     free = tmp_path / "free"
     locked = f"[ -e {free} ] || {{ touch {free}; echo 'E: Could not get lock /var/lib/apt/lists/lock' >&2; exit 100; }}"
     ran = apt_says(update=locked)

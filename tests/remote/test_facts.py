@@ -13,7 +13,7 @@ def answer(**questions: list[str]) -> State:
     return question.parse(done.stdout.splitlines())
 
 
-def test_files_are_described_and_what_is_missing_is_left_out(tmp_path: Path) -> None:
+def test_existing_files_are_described(tmp_path: Path) -> None:
     (tmp_path / "full").write_text("text\n")
     (tmp_path / "empty").touch(mode=0o600)
     (tmp_path / "folder").mkdir(mode=0o700)
@@ -38,14 +38,14 @@ def test_kernel_settings_are_read_by_pattern() -> None:
     assert "net/ipv4/none" not in found
 
 
-def test_records_and_commands_are_given_as_they_are(tmp_path: Path) -> None:
+def test_records_and_command_output_are_unchanged(tmp_path: Path) -> None:
     (tmp_path / "record").write_text("one\n\n  two\n")
     found = answer(records=[f"{tmp_path}/record", f"{tmp_path}/none"], show=["printf 'a\\nb\\n'", "false", "none-such"])
     assert found.records == {f"{tmp_path}/record": "one\n\n  two\n"}
     assert found.shown == {"printf 'a\\nb\\n'": "a\nb\n", "false": "", "none-such": ""}
 
 
-def test_units_are_told_apart_by_name() -> None:
+def test_units_are_parsed_by_name() -> None:
     output = """@@ units
 Id=one.service
 ActiveState=active
@@ -65,7 +65,7 @@ UnitFileState=enabled-runtime""".splitlines()
     }
 
 
-def test_a_host_that_says_nothing_has_nothing() -> None:
+def test_empty_output_is_an_empty_state() -> None:
     assert HostState().parse([]) == State()
 
 
@@ -77,7 +77,7 @@ ping not-installed """.splitlines()
     assert HostState().parse(output).packages == {"openvpn": "2.6.14-0+deb12u2"}
 
 
-def test_several_questions_are_one_and_each_has_its_part_of_the_answer(tmp_path: Path) -> None:
+def test_several_facts_are_read_by_one_command(tmp_path: Path) -> None:
     for name in ("one", "two", "other"):
         (tmp_path / name).write_text(f"{name}\n")
     first = HostState(files=[f"{tmp_path}/o*"], records=[f"{tmp_path}/one"], show=["echo 1"])
@@ -93,7 +93,7 @@ def test_several_questions_are_one_and_each_has_its_part_of_the_answer(tmp_path:
     )
 
 
-def test_a_probe_may_fail_and_what_it_said_still_counts() -> None:
+def test_output_of_a_failed_probe_counts() -> None:
     question = Probe("echo said; exit_status() { return 3; }; exit_status")
     done = subprocess.run(["sh", "-c", question.script], capture_output=True, text=True, check=True)
     assert question.parse(done.stdout.splitlines()) == "said\n"

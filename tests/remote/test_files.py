@@ -35,7 +35,7 @@ def as_it_should_be(*items: File | Directory) -> dict[str, FileState]:
     }
 
 
-def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
+def test_correct_files_need_no_command() -> None:
     wanted: list[File | Directory] = [Directory("/etc/x"), KEY]
     assert changes(wanted, ["/etc/x/*"], as_it_should_be(*wanted)).commands == []
 
@@ -66,7 +66,7 @@ def test_content_travels_on_standard_input_alone(there: FileState | None, caplog
     assert "secret, not shown" in caplog.text
 
 
-def test_what_did_not_arrive_whole_is_not_put_in_place(tmp_path: Path) -> None:
+def test_a_truncated_file_is_not_put_in_place(tmp_path: Path) -> None:
     first, second = File(f"{tmp_path}/first", "1\nä\n"), File(f"{tmp_path}/second", "22\n", mode="600")
     change = written([first, second])
     change.steps.append(f"touch {tmp_path}/end")
@@ -83,7 +83,7 @@ def test_what_did_not_arrive_whole_is_not_put_in_place(tmp_path: Path) -> None:
     assert Path(second.path).stat().st_mode & 0o777 == 0o600
 
 
-def test_what_matches_a_pattern_of_ours_and_should_not_be_there_goes() -> None:
+def test_unwanted_files_that_match_our_patterns_are_removed() -> None:
     there = as_it_should_be(CONF, File("/etc/x/old", "x\n"), Directory("/etc/x/below"), File("/etc/x/below/y", "x\n"))
     there["/etc/other"] = FileState("file", "644", "root", "root", "0" * 64)
     assert changes([CONF], ["/etc/x/*"], there).steps == ["rm -rf -- /etc/x/below /etc/x/old"]
@@ -125,5 +125,5 @@ def test_versions_are_compared_by_number(have: str, want: str, answer: bool) -> 
         FileState("file", "755", "root", "root", CONF.sha256),
     ],
 )
-def test_a_directory_that_is_missing_or_otherwise_is_made(there: FileState | None) -> None:
+def test_a_missing_or_different_directory_is_made(there: FileState | None) -> None:
     assert changes([Directory("/etc/x")], [], {"/etc/x": there} if there else {}).steps

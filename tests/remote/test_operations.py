@@ -67,9 +67,7 @@ def test_kernel_settings_that_differ_are_made_again(now: dict[str, str], changed
         (UnitState(), {"/run/old": FileState("file", "644", "root", "root", "0")}, True),
     ],
 )
-def test_a_unit_that_is_not_wanted_is_removed_whatever_is_there_of_it(
-    unit: UnitState, left: dict[str, FileState], removed: bool
-) -> None:
+def test_an_unwanted_unit_is_removed_in_any_state(unit: UnitState, left: dict[str, FileState], removed: bool) -> None:
     none = Daemons("", services=[], wanted=[], owned=[], units={"old.service": ["/run/old"]}, notices={})
     done = text(none.commands(State(files=left, units={"old.service": unit})))
     assert ("systemctl disable --quiet --now old.service; rm -rf /run/old" in done) is removed
@@ -142,7 +140,7 @@ def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
     assert ("restart load.service" in text(done)) is again
 
 
-def test_nothing_is_tried_where_the_hosts_own_routes_are_against_it() -> None:
+def test_routes_of_the_host_that_conflict_stop_the_trial() -> None:
     now = State(units={KEEPER.unit: RUNS}, shown={"show": "", "routes": "docker0"})
     [refusal] = Loaded(**LOADED_WITH, objection=lambda routes: f"{routes.strip()} is cut off").commands(now)
     assert isinstance(refusal, FunctionCommand)
@@ -150,7 +148,7 @@ def test_nothing_is_tried_where_the_hosts_own_routes_are_against_it() -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_switch_is_turned_where_it_stands_otherwise(finds: Finds, there: bool, wanted: bool) -> None:
+def test_a_switch_is_turned_only_if_its_state_differs(finds: Finds, there: bool, wanted: bool) -> None:
     finds(State(files={"/etc/x/on": FileState("file", "644", "root", "root", "0")} if there else {}))
     done = text(operations.switched._inner(path="/etc/x/on", present=wanted, command="turn"))
     assert done == ("" if there == wanted else "turn")
@@ -161,7 +159,7 @@ def test_a_switch_is_turned_where_it_stands_otherwise(finds: Finds, there: bool,
 
 @dataclass(frozen=True)
 class Step:
-    """An effect about one file; where it has something to do, it may disturb what is known of the rest."""
+    """An effect about one file; where it has something to do, it may disturb what is known of other effects."""
 
     name: str
     does: str = ""
@@ -187,7 +185,7 @@ class Step:
         ([Step("a"), Step("b"), Step("c", "do", disturbs=True)], [["a", "b", "c"]]),
     ],
 )
-def test_a_host_is_asked_about_all_effects_at_once_and_again_after_what_disturbs(
+def test_effects_share_one_command_until_one_disturbs_the_others(
     monkeypatch: pytest.MonkeyPatch, steps: list[Step], asked: list[list[str]]
 ) -> None:
     said: list[list[str]] = []

@@ -64,14 +64,14 @@ def test_a_script_arrives_as_it_was_written_by_any_login_shell(login_shell: str)
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_no_character_of_a_script_means_anything_to_a_login_shell(script: str) -> None:
+def test_a_login_shell_interprets_no_character_of_a_script(script: str) -> None:
     sent = enclosed(script)
     assert not set(sent) & set("\n'!") and "\\\\" not in sent
     decoded = subprocess.run(["printf", "%b", sent], capture_output=True, check=True).stdout.decode()
     assert f"\n(\n{script}\n)\n" in decoded
 
 
-def test_locale_path_and_umask_are_known() -> None:
+def test_a_script_runs_with_fixed_locale_path_and_umask() -> None:
     before = "umask 077; export LC_ALL=de_DE.UTF-8 LANGUAGE=de PATH=/nowhere:$PATH; "
     said = ran('echo "$LC_ALL $PATH"; umask; cat /none', before=before)
     assert lines(said) == [
@@ -98,7 +98,7 @@ def said(*printed: str, errors: tuple[str, ...] = ()) -> Said:
     return result
 
 
-def test_what_shells_print_before_an_answer_is_no_part_of_it(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_shell_output_before_an_answer_is_ignored(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     noisy = said(
         "Welcome", "", f"\x1b]0;office\x07{BEGIN}", "one", f"two{END}", "logout", errors=("mesg: no tty", BEGIN)
     )
@@ -109,32 +109,32 @@ def test_what_shells_print_before_an_answer_is_no_part_of_it(host: Host, caplog:
     assert "a start-up file of admin's login shell" in warning and "[ -t 1 ] || return" in warning
 
 
-def test_sudo_that_complains_is_no_part_of_an_answer_either(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_sudo_warnings_before_an_answer_are_ignored(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     complaint = "sudo: unable to resolve host ip-10-0-1-10: Name or service not known"
     heard = answer(host, said(BEGIN, "held", END, errors=(complaint, BEGIN, "own")), succeeded=True)
     assert [line.line for line in heard] == ["own", "held"]
     assert complaint in caplog.text and "/etc/hosts" in caplog.text
 
 
-def test_a_quiet_host_is_not_warned_of(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_quiet_host_brings_no_warning(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     assert answer(host, said("", BEGIN, END, errors=(BEGIN,)), succeeded=True) == []
     assert not caplog.records
 
 
 @pytest.mark.parametrize("printed", [(BEGIN,), (BEGIN, "one"), ("Welcome", BEGIN, "one", "answer 00000000 ends")])
-def test_an_answer_without_its_end_is_none(host: Host, printed: tuple[str, ...]) -> None:
+def test_an_answer_without_its_end_is_an_error(host: Host, printed: tuple[str, ...]) -> None:
     with pytest.raises(OSError, match="the answer of office ended early"):
         answer(host, said(*printed), succeeded=True)
 
 
-def test_a_host_that_runs_something_else_is_said_to(host: Host) -> None:
+def test_a_host_that_runs_another_command_is_an_error(host: Host) -> None:
     with pytest.raises(OSError, match=r"office did not answer, but printed 'Log in as admin': .*ForceCommand"):
         answer(host, said("Log in as admin"), succeeded=True)
     with pytest.raises(OSError, match="office did not answer: the connection was cut"):
         answer(host, said(), succeeded=False)
 
 
-def test_what_sudo_refuses_is_passed_on(host: Host) -> None:
+def test_a_refusal_by_sudo_is_passed_on(host: Host) -> None:
     refused = said(errors=("sudo: a password is required",))
     assert [line.line for line in answer(host, refused, succeeded=False)] == ["sudo: a password is required"]
 

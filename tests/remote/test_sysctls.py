@@ -24,10 +24,10 @@ def test_a_setting_that_contradicts_ours_is_named_with_file_and_line(line: str, 
     assert found == ([f"/etc/sysctl.d/99-x.conf, line 7, has {named}"] if named else [])
 
 
-def test_our_own_file_does_not_contradict() -> None:
+def test_our_own_file_is_no_contradiction() -> None:
     path = "/etc/sysctl.d/zz-vpc-openvpn.conf"
     assert contradictions(f"{path}:3:net.ipv4.ip_forward = 0\n", OURS, {path}) == []
 
 
-def test_lines_are_looked_for_by_the_settings_names() -> None:
+def test_lines_are_found_by_setting_name() -> None:
     assert "(ip_forward|rp_filter|send_redirects) *=" in other_settings(OURS)

@@ -59,7 +59,7 @@ def test_sh_can_read_each_script(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_secrets_are_hidden_and_for_root_alone(case: str) -> None:
+def test_secrets_are_hidden_and_have_mode_600(case: str) -> None:
     found = list(rendered(case).values())
     secret = [file for file in found if isinstance(file.content, HiddenValue)]
     # A private key for each host; a tls-crypt key for each of the two ends of each tunnel.

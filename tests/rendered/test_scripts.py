@@ -94,7 +94,7 @@ def test_bird_can_read_what_detour_writes_whatever_the_umask(
 @pytest.mark.parametrize(
     ("first", "then"), [("settle", "drain us-east-1b"), ("drain us-east-1b", "give-back us-east-1b")]
 )
-def test_a_drain_that_cannot_be_written_changes_nothing(
+def test_a_drain_that_cannot_be_written_changes_no_route(
     detour: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, first: str, then: str
 ) -> None:
     assert detour(first).returncode == 0

@@ -23,7 +23,7 @@ import pyrage
 import yaml
 
 ROOT = Path(__file__).parents[2]
-# A lab of the tests' own, beside one that somebody may be using; one for each of pytest-xdist's workers.
+# The tests' own lab, beside any other that is up; one for each of pytest-xdist's workers.
 INSTANCE = os.environ.get("SCENARIO_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
 

@@ -106,7 +106,7 @@ def stream(address: str, port: int) -> None:
         except OSError as error:
             cause = error.strerror or type(error).__name__
         print(f"broken {time.monotonic() - last:.3f} {cause}", flush=True)
-        threading.Event().wait()  # whoever started this ends it
+        threading.Event().wait()  # the caller ends this process
 
 
 def dial(address: str, port: int) -> NoReturn:

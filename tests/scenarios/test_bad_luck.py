@@ -30,7 +30,7 @@ HOLD = """
 use Fcntl;
 open(my $file, ">>", $ARGV[0]) or die;
 my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
-fcntl($file, F_SETLK, $lock) or die "somebody has it";
+fcntl($file, F_SETLK, $lock) or die "another process has it";
 $| = 1; print "held\n"; sleep $ARGV[1];
 """
 OCCUPY = """
@@ -42,7 +42,7 @@ $| = 1; print "held\n"; sleep 60;
 """
 
 
-def test_a_dead_host_costs_the_others_nothing(world: World) -> None:
+def test_a_dead_host_does_not_affect_the_others(world: World) -> None:
     for host in (OFFICE, A):
         host.succeeds(SCRATCH)
         host.fails(MENDED)
@@ -58,7 +58,7 @@ def test_a_dead_host_costs_the_others_nothing(world: World) -> None:
 
 
 def test_a_wrong_ssh_key_is_named(world: World, tmp_path: Path) -> None:
-    key = tmp_path / "somebody"
+    key = tmp_path / "unknown"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     A.succeeds(SCRATCH)
     site = world.copy_of_site()
@@ -84,7 +84,7 @@ def test_a_replaced_nat_is_refused_until_its_key_is_accepted(world: World, desk:
     assert world.plan().pending == {}, "the office should need no change"
 
 
-def test_a_full_disk_loses_nothing(world: World) -> None:
+def test_a_full_disk_keeps_all_files(world: World) -> None:
     mount = """
         cp -a /etc/vpc-openvpn /root/kept && mount -t tmpfs -o size=128k,mode=755 tmpfs /etc/vpc-openvpn &&
         cp -a /root/kept/. /etc/vpc-openvpn && { cat /dev/zero > /etc/vpc-openvpn/filler || true; }
@@ -106,7 +106,7 @@ def test_a_full_disk_loses_nothing(world: World) -> None:
     world.deploy()
 
 
-def test_somebody_elses_apt_is_waited_for(world: World) -> None:
+def test_a_running_apt_is_waited_for(world: World) -> None:
     locks = {B: "/var/lib/dpkg/lock-frontend", C: "/var/lib/apt/lists/lock"}
     for host in locks:
         host.succeeds("apt-get -qq remove --yes conntrack >/dev/null 2>&1")
@@ -146,7 +146,7 @@ def test_a_mirror_that_is_down_is_named(world: World) -> None:
 def test_an_openvpn_that_is_too_old_is_refused(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     (folder / "DEBIAN").mkdir(parents=True)
-    control = "Package: openvpn\nVersion: 2.5.1-3\nArchitecture: all\nMaintainer: nobody\nDescription: old\n"
+    control = "Package: openvpn\nVersion: 2.5.1-3\nArchitecture: all\nMaintainer: none\nDescription: old\n"
     (folder / "DEBIAN/control").write_text(control)
     package = tmp_path / "openvpn.deb"
     subprocess.run(
@@ -230,7 +230,7 @@ def test_a_tunnel_that_does_not_start_says_why(world: World) -> None:
     world.deploy("--limit", "nat")
 
 
-def test_a_packet_that_does_not_cross_is_a_failure(world: World, desk: Host) -> None:
+def test_a_packet_that_does_not_cross_fails_the_deploy(world: World, desk: Host) -> None:
     B.succeeds("systemctl disable --quiet --now openvpn-server@office")
     C.succeeds("echo 0 > /proc/sys/net/ipv4/ip_forward")
     started = time.monotonic()
@@ -254,7 +254,7 @@ def test_a_packet_that_does_not_cross_is_a_failure(world: World, desk: Host) -> 
     desk.reaches("10.0.23.10")
 
 
-def test_a_nat_that_is_slow_to_say_that_it_forwards_is_believed(world: World) -> None:
+def test_a_late_icmp_time_exceeded_proves_forwarding(world: World) -> None:
     with world.deploying("--limit", "office") as deploy:
         # A kernel that has just told many that their packets' time is over does not tell the next one.
         with permitting(C, "OUTPUT -p icmp --icmp-type time-exceeded -j DROP"):

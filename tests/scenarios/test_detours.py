@@ -210,18 +210,18 @@ def test_without_a_probe_the_nat_itself_is_asked(world: World, desk: Host, offic
         office.eventually(f"{DETOUR} show | grep -c trusted | grep -qx 3", HOME_AGAIN)
 
 
-def test_a_watch_that_has_lost_a_part_starts_again(world: World, office: Host) -> None:
+def test_a_watch_with_a_killed_child_restarts(world: World, office: Host) -> None:
     watch = "systemctl show --property=MainPID --value vpc-openvpn-watch"
     before = office.succeeds(watch).strip()
     office.succeeds(f"kill -9 $(pgrep -P {before} | head -1)")
     office.eventually(f"pid=$({watch}); [ $pid != {before} ] && [ $pid != 0 ]", 5)
 
 
-def test_a_target_that_answers_nobody_is_not_the_nats_fault(world: World, desk: Host, office: Host) -> None:
+def test_a_dead_probe_target_does_not_break_a_nat(world: World, desk: Host, office: Host) -> None:
     with changed(APP_A, "ip link set eth0 down", "ip link set eth0 up && ip route add default via 10.0.21.1"):
         time.sleep(8)  # as long as it takes to find out a NAT that does not forward, and more
         office.succeeds(f"{leads(ZONE_A, 1)} && {DETOUR} show | grep -qx 'us-east-1a: trusted'")
-        # A NAT that comes back meanwhile is believed, for want of anybody else to ask.
+        # A NAT that comes back meanwhile is trusted: no other target can be asked.
         A.power_cycle()
         office.eventually(f"{DETOUR} show | grep -qx 'us-east-1a: trusted' && {leads(ZONE_A, 1)}", HOME_AGAIN)
     desk.reaches(ZONE_A)
@@ -250,7 +250,7 @@ def test_an_orderly_restart_of_a_tunnel_loses_nothing(
         to_a.notices_a_restart_at_most()
 
 
-def test_a_nat_that_reboots_says_so_first(world: World, desk: Host, office: Host) -> None:
+def test_an_orderly_reboot_moves_connections_first(world: World, desk: Host, office: Host) -> None:
     with traffic(desk) as to_a:
         A.succeeds("systemctl reboot")
         office.eventually(leads(ZONE_A, 2), 10)
@@ -342,7 +342,7 @@ def test_a_zone_is_drained_and_given_back(world: World, desk: Host, office: Host
 # --- more than one fault ----------------------------------------------------------------------------------------------
 
 
-def test_two_nats_dead_at_once_and_all_and_one_back(world: World, desk: Host, office: Host) -> None:
+def test_traffic_recovers_from_two_and_three_dead_nats(world: World, desk: Host, office: Host) -> None:
     zones = (ZONE_A, ZONE_B, ZONE_C)
     with traffic(desk, APP_C, ZONE_C) as to_c:
         assert lab("kill", A.name).status == lab("kill", B.name).status == 0
@@ -377,7 +377,7 @@ def test_a_detour_that_dies_while_in_use_is_replaced(world: World, desk: Host, o
     office.eventually(f"{leads(ZONE_A, 1)} && {leads(ZONE_B, 2)}", HOME_AGAIN)
 
 
-def test_a_zone_that_is_isolated_costs_the_others_nothing(world: World, desk: Host, office: Host) -> None:
+def test_an_isolated_zone_does_not_affect_the_others(world: World, desk: Host, office: Host) -> None:
     with traffic(desk, APP_B, ZONE_B) as to_b, traffic(desk, APP_C, ZONE_C) as to_c:
         assert lab("isolate", "us-east-1a").status == 0
         desk.eventually(f"! ping -c 3 -i 0.2 -W 1 {ZONE_A}", 10)
@@ -390,7 +390,7 @@ def test_a_zone_that_is_isolated_costs_the_others_nothing(world: World, desk: Ho
             each.notices_nothing()
 
 
-def test_zones_that_lose_each_other_cost_nothing(world: World, desk: Host, office: Host) -> None:
+def test_a_partition_between_zones_moves_no_traffic(world: World, desk: Host, office: Host) -> None:
     with traffic(desk) as to_a, traffic(desk, APP_B, ZONE_B) as to_b:
         assert lab("partition", "us-east-1a", "us-east-1b").status == 0
         time.sleep(6)  # long enough for the watch to take it for a fault, if it did
@@ -418,7 +418,7 @@ def test_without_detours_a_dead_nats_zone_is_lost_until_it_is_back(world: World,
     desk.eventually(f"ping -c 1 -W 1 {ZONE_A}", HOME_AGAIN)
 
 
-def test_a_zone_may_choose_its_detours_or_have_none(world: World, desk: Host, office: Host) -> None:
+def test_a_zone_has_its_listed_detours_or_none(world: World, desk: Host, office: Host) -> None:
     site = world.copy_of_site()
     site["zones"][0]["detour"] = ["us-east-1c"]
     site["zones"][1]["detour"] = "off"
@@ -435,7 +435,7 @@ def test_a_zone_may_choose_its_detours_or_have_none(world: World, desk: Host, of
 # --- what a detour may do, and what it may not ------------------------------------------------------------------------
 
 
-def test_only_what_takes_a_detour_is_given_another_address(world: World, desk: Host, office: Host) -> None:
+def test_only_detoured_packets_are_masqueraded(world: World, desk: Host, office: Host) -> None:
     with Arrivals(APP_A, DESK, ZONE_A) as home:
         desk.reaches(ZONE_A)
         home.come()
@@ -478,7 +478,7 @@ def test_while_a_zone_is_drained_its_hosts_still_reach_the_office(world: World, 
         APP_A.reaches(DESK)
 
 
-def test_a_strict_router_lets_a_detours_answers_in(world: World, desk: Host, office: Host) -> None:
+def test_detour_answers_pass_a_strict_rp_filter(world: World, desk: Host, office: Host) -> None:
     strict = "sysctl -w net.ipv4.conf.all.rp_filter={}"
     with changed(office, strict.format(1), strict.format(0)):
         world.deploy("--limit", "office")
@@ -496,12 +496,12 @@ def test_a_strict_router_lets_a_detours_answers_in(world: World, desk: Host, off
             assert on_detour.pause() > 0.5
 
 
-def test_a_nat_carries_no_detour_that_is_not_in_the_site(world: World, desk: Host, office: Host) -> None:
+def test_a_nat_drops_detours_that_are_not_in_the_site(world: World, desk: Host, office: Host) -> None:
     site = world.copy_of_site()
     site["zones"][0]["detour"] = ["us-east-1c"]
     world.use(site)
     world.deploy()
-    # The office sends it there all the same; b has a word in it.
+    # The office sends it there all the same; b's firewall drops it.
     with (
         changed(
             office,
@@ -521,7 +521,7 @@ def test_a_nat_carries_no_detour_that_is_not_in_the_site(world: World, desk: Hos
             packets.come()
 
 
-def test_a_bird_that_the_router_runs_for_itself_is_left_alone(world: World, desk: Host, office: Host) -> None:
+def test_the_routers_own_bird_is_unchanged(world: World, desk: Host, office: Host) -> None:
     own = """
         cp -p /etc/bird/bird.conf /root/
         printf '%s\\n' 'router id 192.0.2.77;' 'protocol device {}' 'protocol kernel { ipv4 { export all; }; }' \\
@@ -560,7 +560,7 @@ KILLS = 20 if FULL else 2
 GOAL_MEDIAN, GOAL_WORST = 0.7, 1.0  # seconds
 
 
-def test_kills_in_a_row_leave_nothing_behind(world: World, desk: Host, office: Host) -> None:
+def test_kills_in_a_row_leave_the_state_unchanged(world: World, desk: Host, office: Host) -> None:
     world.deploy()
     before = {host.name: state(host) for host in (office, A, B, C)}
     zones = [(A, APP_A, ZONE_A, 1, 2), (B, APP_B, ZONE_B, 2, 1), (C, APP_C, ZONE_C, 3, 1)]
@@ -595,7 +595,7 @@ def state(host: Host) -> str:
     return host.succeeds(ROUTER_STATE if host.name == "office" else NAT_STATE)
 
 
-def test_any_nat_can_be_jumped_over(world: World, office: Host, tmp_path: Path) -> None:
+def test_ssh_jumps_over_any_nat(world: World, office: Host, tmp_path: Path) -> None:
     printed = world.run("./vpc", "ssh-config")
     assert printed.status == 0, printed.output
     config = tmp_path / "vpc.config"
@@ -616,7 +616,7 @@ IMPAIR = f"{sys.executable} {REPOSITORY / 'lab/impair.py'}"
 UP_SINCE = "birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep ' Up ' | sort"
 
 
-def test_an_uneven_internet_is_no_alarm_and_a_worse_one_is(world: World, desk: Host, office: Host) -> None:
+def test_an_uneven_internet_moves_no_traffic_until_it_is_worse(world: World, desk: Host, office: Host) -> None:
     before = office.succeeds(UP_SINCE)
     assert before.count(" Up ") == 3
     # 80 ms there and back, up to 80 ms more, and 2 % lost in each direction.

@@ -1,4 +1,4 @@
-"""What somebody changes by hand is seen by the plan, on the host where it is, and set right by a deploy.
+"""The plan shows a change made by hand, on the host where it is, and a deploy sets it right.
 
 desk ── office ══ tun-1 ══ nat-us-east-1a ── app-us-east-1a
           ╠══════ tun-2 ══ nat-us-east-1b ── app-us-east-1b
@@ -229,7 +229,7 @@ ROUNDS = {
             f"stat -c %a {KEYS} | grep -qx 700",
         ),
     ),
-    "the rest": (
+    "other": (
         Drift(
             OFFICE,
             "apt-get -qq remove --yes conntrack >/dev/null 2>&1",
@@ -246,10 +246,10 @@ ROUNDS = {
         ),
         Drift(
             B,
-            "echo lost > /etc/vpc-openvpn/clients/somebody && chmod 700 /etc/vpc-openvpn/clients",
+            "echo lost > /etc/vpc-openvpn/clients/unknown && chmod 700 /etc/vpc-openvpn/clients",
             [CONFIGURED],
-            "Will remove /etc/vpc-openvpn/clients/somebody",
-            "[ ! -e /etc/vpc-openvpn/clients/somebody ] && stat -c %a /etc/vpc-openvpn/clients | grep -qx 755",
+            "Will remove /etc/vpc-openvpn/clients/unknown",
+            "[ ! -e /etc/vpc-openvpn/clients/unknown ] && stat -c %a /etc/vpc-openvpn/clients | grep -qx 755",
         ),
         Drift(
             C,
@@ -337,10 +337,10 @@ def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Pa
     assert drift_check(world, "--limit", "office").status == MATCH
     assert drift_check(world, "--limit", "office", "--limit", B.name).status == PENDING
 
-    # It cannot be told:
-    nobody = drift_check(world, "--limit", "us-east-1x")
-    assert nobody.status == ERROR, nobody.output
-    assert "us-east-1x" in nobody.output
+    # Drift is unknown:
+    unknown = drift_check(world, "--limit", "us-east-1x")
+    assert unknown.status == ERROR, unknown.output
+    assert "us-east-1x" in unknown.output
 
     site = world.copy_of_site()
     site["zones"][0]["subnets"]["public"] = ["10.1.1.0/24"]
@@ -357,7 +357,7 @@ def test_the_drift_check_answers_with_its_exit_status(world: World, tmp_path: Pa
     assert dead.status == ERROR, dead.output
     assert C.name in dead.output
     assert drift_check(world, env=["SITE=/nowhere/site.yml"]).status == ERROR
-    for answer in (nobody, wrong, dead):
+    for answer in (unknown, wrong, dead):
         assert "Traceback" not in answer.output, answer.output
         assert "Drift is unknown" in answer.output
 
@@ -373,7 +373,7 @@ def drift_check(world: World, *options: str, env: Sequence[str] = ()) -> Answer:
 
 def pending(answer: Answer) -> dict[str, list[str]]:
     """Operations by host, from the drift check's last lines."""
-    lines = (line.split(": not so now: ") for line in answer.output.splitlines() if ": not so now: " in line)
+    lines = (line.split(": pending: ") for line in answer.output.splitlines() if ": pending: " in line)
     return {host: operations.split(", ") for host, operations in lines}
 
 

@@ -1,4 +1,4 @@
-"""A dry run shows everything and touches nothing; neither it nor a deploy ever shows key material to anybody.
+"""A dry run shows everything and touches nothing; neither it nor a deploy shows key material.
 
 office, nat-us-east-1b: blank          nat-us-east-1a, nat-us-east-1c: as the site says
 """
@@ -25,7 +25,7 @@ ip -4 rule; ip -4 route show table all; ip -o link | sed 's/ qlen.*//'; ip -4 -o
 sysctl -a 2>/dev/null | grep '^net\.' | grep -v nf_conntrack_count
 systemctl list-units --all --plain --no-legend --type=service,socket,timer | grep -v -e '^session' -e '^user'
 """
-# What a login does of itself, whoever logs in and whatever he does then; and what OpenVPN writes every minute.
+# The files that every login changes, and those that OpenVPN writes every minute.
 BY_ITSELF = re.compile(
     r"/run|/run/motd\.dynamic|/run/log/journal/.*|/run/utmp|/var/log/(wtmp|btmp|lastlog|journal/.*)"
     r"|/home|/home/admin|/home/admin/\.sudo_as_admin_successful"
@@ -42,7 +42,7 @@ def blank(world: World) -> Iterator[list[Host]]:
     yield hosts
 
 
-def test_a_dry_run_shows_everything_and_touches_nothing(world: World, blank: list[Host]) -> None:
+def test_a_dry_run_shows_all_changes_and_makes_none(world: World, blank: list[Host]) -> None:
     configured = Host("nat-us-east-1a")
     before = {host.name: state(host) for host in (*blank, configured)}
     site = world.copy_of_site() | {"tunnels": {"mtu": 1380}}
@@ -53,7 +53,7 @@ def test_a_dry_run_shows_everything_and_touches_nothing(world: World, blank: lis
         now = state(host)
         changed = {path for path, _ in before[host.name].items() ^ now.items() if not BY_ITSELF.fullmatch(path)}
         assert not changed, f"a dry run has touched {host.name}: {sorted(changed)}"
-    # That is not because nobody looked: the same comparison sees a deploy.
+    # The comparison works: it sees a deploy.
     applied = world.apply()
     assert applied.status == 0, applied.output
     for host in (*blank, configured):
@@ -82,7 +82,7 @@ def test_a_dry_run_shows_everything_and_touches_nothing(world: World, blank: lis
     assert "Will create" not in of_host[configured.name]
 
 
-def test_no_key_material_is_ever_seen(world: World) -> None:
+def test_no_key_material_leaks(world: World) -> None:
     nat = Host("nat-us-east-1b")
     replace(world, nat, "198.51.100.22")
     # Without the spy, which would make apt wait; apt gets to know no secret.
@@ -91,7 +91,7 @@ def test_no_key_material_is_ever_seen(world: World) -> None:
         " && systemctl disable --quiet --now bird.service"
     )
     real = list(world.secrets())
-    # Secrets of nobody, which leak in every way that has to be noticed.
+    # Secrets that belong to no host leak in every way that the test has to notice.
     argument, variable, log, instant, kept = (token_hex(20) for _ in range(5))
     leaks = f"""
         /bin/true {argument}

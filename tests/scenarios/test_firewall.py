@@ -1,4 +1,4 @@
-"""Nothing is forwarded or let in that the site does not ask for, and nothing of somebody else's is touched.
+"""Nothing is forwarded or let in that the site does not ask for, and no rule or route of others is touched.
 
 desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 ── app-us-east-1X 10.0.2N.10
                          └──── internet ── 198.51.100.2N ──┘
@@ -52,7 +52,7 @@ def vpc() -> Host:
 # --- from the internet --------------------------------------------------------------------------------------------
 
 
-def test_the_internet_reaches_nothing_of_a_nat(world: World, web: Host, nat: Host) -> None:
+def test_the_internet_reaches_no_port_of_a_nat(world: World, web: Host, nat: Host) -> None:
     ssh, other, datagram = (
         f"{PEERS} connect {NAT_PUBLIC} 22",
         f"{PEERS} connect {NAT_PUBLIC} 8080",
@@ -63,7 +63,7 @@ def test_the_internet_reaches_nothing_of_a_nat(world: World, web: Host, nat: Hos
     assert "timed out" in web.fails(other)
     assert "timed out" in web.succeeds(datagram)
     web.cannot_reach(NAT_PUBLIC)
-    # Nothing else is in the way: without our rule the host itself answers, if only that nobody listens.
+    # Nothing else is in the way: without our rule the host itself answers, if only that no process listens.
     with permitting(nat, f"INPUT -s {WEB} -j ACCEPT"):
         web.succeeds(ssh)
         assert "Connection refused" in web.fails(other)
@@ -98,7 +98,7 @@ def test_the_tunnels_port_is_open_to_the_offices_addresses_only(
     site["office"]["public_address"] = "dynamic"
     world.use(site)
     world.deploy("--limit", "nat-us-east-1a")
-    # Open to everybody: an answer gets who has the tunnel's tls-crypt key.
+    # Open to every address: an answer gets only a client that has the tunnel's tls-crypt key.
     assert "answer" in web.succeeds(f"{replay} {genuine}")
     assert "timed out" in web.succeeds(f"{replay} {forged}")
     desk.reaches(APP)
@@ -137,7 +137,7 @@ def test_nothing_from_the_internet_is_forwarded_into_the_vpc(
     internet = Host("internet")
     detour = f"ip rule {{}} priority 50 iif internet to {APP} lookup 900"
     with (
-        # Somebody's routers hand the NAT packets for the private subnet; and somebody forwards a port.
+        # Routers on the internet send the NAT packets for the private subnet; and the NAT forwards a port.
         changed(internet, f"ip route add {APP} via 100.64.0.2", f"ip route del {APP}"),
         changed(vpc, f"ip route add default via {NAT_PRIVATE} table 900", "ip route flush table 900"),
         changed(vpc, detour.format("add"), detour.format("del")),
@@ -172,7 +172,7 @@ def test_a_nat_serves_its_own_zone_only(
             Arrivals(desk, APP, DESK) as packets,
         ):
             app.reaches(WEB)
-            # The office has a word in it, too: this tunnel is for the other zone's packets.
+            # The office's firewall drops these: this tunnel is for the other zone's packets.
             app.succeeds(f"{PEERS} say {DESK} {PORT}")
             packets.have_not_come()
             with permitting(office, f"FORWARD -s {APP} -j ACCEPT"):
@@ -200,7 +200,7 @@ def other_lan(office: Host, desk: Host) -> Iterator[None]:
 
 @contextmanager
 def taken_over(nat: Host, *networks: str) -> Iterator[None]:
-    """Whoever has taken over `nat` sends packets for, and takes packets from, `networks` through its tunnel."""
+    """An intruder on `nat` sends and receives packets of `networks` through its tunnel."""
     client = "/etc/vpc-openvpn/clients/office"
     masks = {"24": "255.255.255.0", "32": "255.255.255.255"}
     for network in networks:
@@ -217,7 +217,7 @@ def taken_over(nat: Host, *networks: str) -> Iterator[None]:
         nat.succeeds("ip address flush dev lo scope global")
 
 
-def test_a_zone_gets_at_nothing_of_the_office_but_its_lans(
+def test_a_zone_reaches_only_the_offices_lans(
     world: World, desk: Host, office: Host, nat: Host, other_lan: None
 ) -> None:
     """The NAT itself is the attacker: nothing but the office's own rules is in its way."""
@@ -260,7 +260,7 @@ def test_networks_that_are_not_in_the_site_do_not_enter_the_vpc(
             packets.come()
 
 
-def test_the_rest_of_the_vpcs_addresses_leads_nowhere(world: World, desk: Host, office: Host) -> None:
+def test_unused_vpc_addresses_are_unreachable(world: World, desk: Host, office: Host) -> None:
     leaked, send = strays(LANS_LINE), f"{PEERS} connect 10.0.99.10 80"
     assert "No route to host" in desk.fails(send)
     assert strays(LANS_LINE) == leaked
@@ -291,7 +291,7 @@ def test_only_operators_may_ssh_through_a_tunnel(world: World, desk: Host, nat: 
 # --- beside other people's rules ----------------------------------------------------------------------------------
 
 
-def test_addresses_stay_as_they_are(world: World, desk: Host, office: Host, app: Host) -> None:
+def test_tunnel_packets_keep_their_addresses(world: World, desk: Host, office: Host, app: Host) -> None:
     """Whatever the router's own rules masquerade, the VPC sees office addresses and the office the VPC's."""
     to_internet = "curl -sf -m 5 http://198.51.100.200/"
     own = "POSTROUTING -s 192.168.50.0/24 -j MASQUERADE"
@@ -348,7 +348,7 @@ sysctl -a 2>/dev/null | grep '^net\.ipv[46]\.' | grep -v -e '\.tun-' -e random -
 
 
 @pytest.mark.parametrize("name", ["office", "nat-us-east-1a"])
-def test_what_is_somebody_elses_survives(world: World, desk: Host, name: str) -> None:
+def test_foreign_rules_and_routes_survive_a_deploy(world: World, desk: Host, name: str) -> None:
     host = Host(name)
     host.succeeds(f"set -e; {FOREIGN_RULES}")
     before = host.succeeds(FOREIGN_STATE)
@@ -372,7 +372,9 @@ def test_what_is_somebody_elses_survives(world: World, desk: Host, name: str) ->
     host.power_cycle()  # what was changed here was never meant to last
 
 
-def test_the_routers_policy_does_not_stop_the_tunnels(world: World, desk: Host, office: Host, app: Host) -> None:
+def test_a_drop_policy_of_the_router_does_not_stop_the_tunnels(
+    world: World, desk: Host, office: Host, app: Host
+) -> None:
     with changed(office, "iptables -P FORWARD DROP", "iptables -P FORWARD ACCEPT"):
         desk.cannot_reach(WEB)
         desk.reaches(APP)
@@ -437,7 +439,7 @@ def test_a_nat_may_have_two_interfaces(world: World, desk: Host, nat: Host, app:
         outwards.come()
         app.reaches(DESK)
         desk.reaches(APP)
-        # The way back may be the other interface, even where somebody is strict about this one.
+        # The way back may be the other interface, even where rp_filter is strict on this one.
         nat.succeeds("sysctl -w net.ipv4.conf.eth1.rp_filter=1")
         nat.succeeds("ip route del 10.0.21.0/24 dev eth1 && ip route add 10.0.21.1/32 dev eth1")
         app.reaches(WEB)

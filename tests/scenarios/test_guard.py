@@ -45,7 +45,7 @@ def nat() -> Host:
 def test_nothing_leaves_by_the_line_while_the_tunnel_is_down(world: World, desk: Host, office: Host, app: Host) -> None:
     leaked = strays(LANS_LINE)
     office.succeeds(f"systemctl stop {TUNNEL}")
-    # Whoever asks is told at once, not after a time-out.
+    # A desk gets an error at once, not after a time-out.
     assert "No route to host" in desk.fails(f"{PEERS} connect {APP} {PORT}")
     with steady(desk, APP, app) as flows:
         all_fall_silent(flows)
@@ -62,7 +62,7 @@ def test_nothing_leaves_by_the_line_while_the_tunnel_is_down(world: World, desk:
     assert strays(LANS_LINE) == leaked
 
 
-def test_route_and_rule_each_guard_alone(world: World, desk: Host, office: Host, app: Host) -> None:
+def test_route_and_rule_each_prevent_leaks_alone(world: World, desk: Host, office: Host, app: Host) -> None:
     leaked = strays(LANS_LINE)
     office.succeeds(f"systemctl stop {TUNNEL}")
     with steady(desk, APP, app) as flows:
@@ -127,7 +127,7 @@ def test_a_flow_that_leaked_before_the_first_deploy_recovers(world: World, desk:
     assert strays(LANS_LINE) == leaked
 
 
-def test_only_misled_flows_are_forgotten(world: World, desk: Host, office: Host, app: Host) -> None:
+def test_only_leaked_flows_are_removed_from_conntrack(world: World, desk: Host, office: Host, app: Host) -> None:
     """A load of the firewall drops what conntrack knows of flows that leaked, and of no other."""
     office.succeeds("iptables -t nat -F vpc-openvpn-postrouting && iptables -F vpc-openvpn-forward")
     office.succeeds("ip route add 10.0.99.0/24 via 198.51.100.9 table vpc-zones")
@@ -159,7 +159,7 @@ def _tracked(host: Host, destination: str) -> str:
 def test_a_zone_sends_nothing_for_the_office_to_the_internet(world: World, desk: Host, nat: Host, app: Host) -> None:
     vpc = Host("vpc")
     way_back = "ip route {} 192.168.50.0/24 via 10.0.1.10 table 101"
-    # Without this route a packet that the NAT lets go would leave by the VPC's internet gateway.
+    # Without this route a packet that the NAT forwards would leave by the VPC's internet gateway.
     with (
         changed(vpc, way_back.format("del"), way_back.format("add")),
         steady(app, DESK, desk) as flows,

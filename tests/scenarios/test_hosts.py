@@ -26,7 +26,7 @@ GONE = r"sed 's#\(http://[^ /]*\)[^ ]*#\1/gone#' /etc/apt/sources.list > /etc/ap
 FULL_CACHE = "mount -t tmpfs -o size=16k tmpfs /var/cache/apt/archives && mkdir /var/cache/apt/archives/partial"
 
 
-def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -> None:
+def test_hosts_with_noisy_shells_and_other_locales_are_deployed(world: World) -> None:
     A.succeeds(WITHOUT_CONNTRACK)
     with ExitStack() as stack:
         for host in (OFFICE, A):
@@ -52,7 +52,7 @@ def test_hosts_that_print_complain_and_translate_are_deployed_to(world: World) -
         OFFICE.succeeds("/usr/local/lib/vpc-openvpn/detour give-back us-east-1a")
 
 
-def test_what_keeps_packages_from_being_installed_is_told_apart(world: World) -> None:
+def test_each_cause_of_a_failed_installation_is_named(world: World) -> None:
     broken = f"{GONE}; mv /etc/apt/sources.list /root/; apt-mark hold openvpn; {FULL_CACHE}"
     mended = "rm /etc/apt/sources.list.d/other.list; mv /root/sources.list /etc/apt/; apt-mark unhold openvpn"
     A.succeeds(WITHOUT_CONNTRACK)
@@ -71,7 +71,7 @@ def test_what_keeps_packages_from_being_installed_is_told_apart(world: World) ->
     world.deploy("--limit", "nat")
 
 
-def test_a_server_that_allows_one_session_is_named(world: World) -> None:
+def test_an_sshd_that_allows_one_session_is_named(world: World) -> None:
     conf = "/etc/ssh/sshd_config.d/one.conf"
     with changed(
         OFFICE,

@@ -1,4 +1,4 @@
-"""Trust is pinned: who has the listed certificate is let in, whatever the calendar says, and nobody else is.
+"""Trust is pinned: the listed certificate is accepted, whatever its dates, and no other is.
 
 office ══ tunnel of us-east-1c ══ nat-us-east-1c 10.0.3.10 ── app-us-east-1c 10.0.23.10
 """

@@ -55,7 +55,7 @@ def traces() -> set[str]:
     return found
 
 
-def test_down_leaves_nothing() -> None:
+def test_down_leaves_no_trace() -> None:
     before = traces()
     assert second("up", "--zones", "2").status == 0
     # The negative: there is something that could be left.
@@ -66,7 +66,7 @@ def test_down_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("moment", [0.15, 0.3, 0.45, 0.7, 1.0])
-def test_down_leaves_nothing_of_an_up_that_was_cut_short(moment: float) -> None:
+def test_down_removes_an_interrupted_up(moment: float) -> None:
     before = traces()
     up = subprocess.Popen(
         [sys.executable, "-m", "lab", "up", "--zones", "2"],
@@ -82,7 +82,7 @@ def test_down_leaves_nothing_of_an_up_that_was_cut_short(moment: float) -> None:
     assert traces() - before == set()
 
 
-def test_a_second_up_says_what_is_wrong() -> None:
+def test_a_second_up_is_refused() -> None:
     assert second("up", "--zones", "1").status == 0
     again = second("up", "--zones", "1")
     assert again.status == 1
@@ -99,13 +99,13 @@ def test_a_second_up_says_what_is_wrong() -> None:
         (("frobnicate",), "invalid choice"),
     ],
 )
-def test_misuse_is_told(words: tuple[str, ...], said: str) -> None:
+def test_wrong_arguments_are_refused(words: tuple[str, ...], said: str) -> None:
     answer = second(*words)
     assert answer.status != 0
     assert said in answer.output and "Traceback" not in answer.output
 
 
-def test_unknown_names_are_told_with_the_nearest(world: World) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(world: World) -> None:
     for words in (("kill", "nat-us-east-1"), ("isolate", "us-east-1"), ("exec", "offfice", "--", "true")):
         answer = lab(*words)
         assert answer.status == 1
@@ -136,7 +136,7 @@ def test_hosts_are_as_debians_cloud_image_boots(world: World) -> None:
         Host(name).succeeds("netplan get ethernets.eth0.addresses | grep '10\\.0\\.'")
 
 
-def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
+def test_a_host_reboots_while_a_console_is_open(world: World) -> None:
     nat = Host("nat-us-east-1c")
     boot = nat.succeeds("systemctl show --value --property UserspaceTimestampMonotonic").strip()
     with Background(nat, "sleep 600"):
@@ -149,14 +149,14 @@ def test_a_host_reboots_while_somebody_is_at_its_console(world: World) -> None:
         )
 
 
-def test_a_command_ends_with_whoever_ran_it(world: World) -> None:
+def test_a_command_ends_with_its_caller(world: World) -> None:
     nat = Host("nat-us-east-1c")
     with Background(nat, "sleep 600"):
         nat.eventually("pgrep -fx 'sleep 600'")
     nat.eventually("! pgrep -fx 'sleep 600'", 5)
 
 
-def test_list_is_for_programs_too(world: World) -> None:
+def test_list_prints_json(world: World) -> None:
     listed = json.loads(lab("list", "--json").output)
     by_name = {host["name"]: host for host in listed}
     assert {"desk", "office", "nat-us-east-1a", "app-us-east-1c", "web"} <= set(by_name)

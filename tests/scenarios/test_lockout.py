@@ -22,7 +22,7 @@ cd / && find etc/vpc-openvpn usr/local/lib/vpc-openvpn etc/systemd/system etc/op
 PENDING = "test -e /run/vpc-openvpn/trial/routes.before"
 
 
-def test_who_is_locked_out_is_let_in_again(world: World, desk: Host) -> None:
+def test_a_deploy_that_locks_the_operator_out_undoes_itself(world: World, desk: Host) -> None:
     """A router that would lock its operator out claims his network for the VPC, and is refused before it is tried."""
     before = {host: (host.succeeds(ON_DISK), kernel_state(host)) for host in NATS}
     site = world.copy_of_site()
@@ -48,7 +48,7 @@ def test_who_is_locked_out_is_let_in_again(world: World, desk: Host) -> None:
     assert world.plan().pending == {}
 
 
-def test_a_reboot_undoes_it_as_well(world: World) -> None:
+def test_a_reboot_undoes_an_unconfirmed_change(world: World) -> None:
     before = A.succeeds(ON_DISK)
     site = world.copy_of_site()
     site["operators"] = ["203.0.113.0/24"]
@@ -65,7 +65,7 @@ def test_a_reboot_undoes_it_as_well(world: World) -> None:
 
 
 @pytest.mark.parametrize("cut", ["iptables -F vpc-openvpn-input", "ip route flush proto 86"])
-def test_what_was_changed_by_hand_comes_back_too(world: World, cut: str) -> None:
+def test_an_undo_restores_rules_made_by_hand(world: World, cut: str) -> None:
     """Who has opened the firewall by hand, to get in, is not shut out by a deploy that closes it."""
     A.succeeds(cut)
     by_hand = kernel_state(A)

@@ -187,7 +187,7 @@ systemctl daemon-reload
 
 
 @pytest.mark.parametrize("name", ["office", "nat-us-east-1a"])
-def test_a_boot_that_goes_wrong_elsewhere_brings_packets_back(world: World, desk: Host, name: str) -> None:
+def test_packets_cross_after_a_boot_with_foreign_faults(world: World, desk: Host, name: str) -> None:
     host, app = Host(name), Host("app-us-east-1a")
     with (
         changed(host, HARD_BOOT, EASY_BOOT),
@@ -213,7 +213,7 @@ def test_a_boot_that_goes_wrong_elsewhere_brings_packets_back(world: World, desk
 LEGACY = "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy"
 
 
-def test_rules_in_the_other_backend_of_iptables_go(world: World, desk: Host) -> None:
+def test_rules_in_the_other_iptables_backend_are_removed(world: World, desk: Host) -> None:
     nat = Host("nat-us-east-1a")
     # What an earlier version left there, when that was the host's choice.
     nat.succeeds("iptables-nft-save | iptables-legacy-restore && iptables-legacy -I vpc-openvpn-forward -j DROP")
@@ -231,7 +231,7 @@ DENY = "iptables -A INPUT -i lo -j ACCEPT && iptables -P INPUT DROP"
 ALLOW = "iptables -P INPUT ACCEPT && iptables -D INPUT -i lo -j ACCEPT"
 
 
-def test_a_nat_may_deny_what_nothing_permits(world: World, desk: Host) -> None:
+def test_a_nat_with_a_drop_policy_works(world: World, desk: Host) -> None:
     nat = Host("nat-us-east-1a")
     with changed(nat, DENY, ALLOW):
         nat.succeeds("systemctl restart openvpn-server@office")
@@ -242,7 +242,7 @@ def test_a_nat_may_deny_what_nothing_permits(world: World, desk: Host) -> None:
 WIPED = "iptables -t mangle -{} PREROUTING -i lan -j CONNMARK --set-mark 1"
 
 
-def test_a_mark_that_another_rule_wipes_out_is_set_again(world: World, desk: Host, office: Host) -> None:
+def test_a_mark_that_another_rule_clears_is_set_again(world: World, desk: Host, office: Host) -> None:
     app = Host("app-us-east-1a")
     with changed(office, WIPED.format("A"), WIPED.format("D")), steady(desk, APP_A, app) as flows:
         all_recover(flows)
@@ -252,9 +252,7 @@ def test_a_mark_that_another_rule_wipes_out_is_set_again(world: World, desk: Hos
 # --- a LAN that is away -------------------------------------------------------------------------------------------
 
 
-def test_what_a_zone_sends_to_a_lan_that_is_away_does_not_leave_by_the_line(
-    world: World, desk: Host, office: Host
-) -> None:
+def test_packets_for_an_absent_lan_do_not_leave_by_the_line(world: World, desk: Host, office: Host) -> None:
     app = Host("app-us-east-1a")
     router = "ip route {} 192.168.0.0/16 via 192.168.50.10"
     with Flow(app, "ping", DESK) as flow:

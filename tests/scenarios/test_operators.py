@@ -19,10 +19,10 @@ from tests.scenarios.states import managed
 B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
 REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
 LOCKED = "! flock -n /run/vpc-openvpn/deploy.lock true"
-SILENCE = 30  # seconds after which a lock is nobody's any more
+SILENCE = 30  # seconds after which a lock is released
 
 
-def test_of_two_at_the_same_moment_one_goes_on(world: World) -> None:
+def test_one_of_two_simultaneous_deploys_succeeds(world: World) -> None:
     refusals = 0
     for _ in range(4):
         with ExitStack() as both:
@@ -39,7 +39,7 @@ def test_of_two_at_the_same_moment_one_goes_on(world: World) -> None:
     assert refusals, "they never met"
 
 
-def test_who_comes_later_is_refused_until_the_first_is_gone(world: World) -> None:
+def test_a_second_deploy_is_refused_until_the_first_ends(world: World) -> None:
     with waiting_deploy(world) as first:
         C.succeeds(LOCKED)
         late = world.deploy_fails()
@@ -47,14 +47,14 @@ def test_who_comes_later_is_refused_until_the_first_is_gone(world: World) -> Non
             rf"\[{B.name}\].*{REFUSED}. Nothing was changed; type the same again when that", spaceless(late)
         )
         assert "Starting operation: Packages" not in late.output
-        # Hosts that the first has nothing to do with are nobody's.
+        # Hosts outside the first deploy's limit are not locked.
         assert world.apply("--limit", "office").status == 0
         first.kill()
         first.wait()
     assert world.apply("--limit", "nat").status == 0
 
 
-def test_a_lock_of_whom_nothing_is_heard_is_let_go(world: World) -> None:
+def test_the_lock_of_a_silent_deploy_is_released(world: World) -> None:
     with waiting_deploy(world) as first:
         first.send_signal(signal.SIGSTOP)  # its connections stay, as they do when a line is cut
         stopped = time.monotonic()
@@ -64,7 +64,7 @@ def test_a_lock_of_whom_nothing_is_heard_is_let_go(world: World) -> None:
         assert world.apply("--limit", C.name).status == 0
 
 
-def test_an_interrupted_deploy_has_a_status_of_its_own(world: World) -> None:
+def test_an_interrupted_deploy_exits_130(world: World) -> None:
     with waiting_deploy(world) as run:
         run.send_signal(signal.SIGINT)
         output, _ = run.communicate(timeout=30)
@@ -74,7 +74,7 @@ def test_an_interrupted_deploy_has_a_status_of_its_own(world: World) -> None:
         C.eventually(f"! {{ {LOCKED}; }}")
 
 
-def test_without_a_terminal_a_host_that_does_not_answer_ends_a_plan(world: World) -> None:
+def test_without_a_terminal_a_dead_host_fails_a_plan(world: World) -> None:
     site = world.copy_of_site()
     site["zones"][2]["nat"]["ssh"] = {"port": 9}
     world.use(site)
@@ -84,7 +84,7 @@ def test_without_a_terminal_a_host_that_does_not_answer_ends_a_plan(world: World
     assert "Traceback" not in failed.output and "EOF" not in failed.output
 
 
-def test_a_changed_host_key_is_refused_whatever_else_is_in_known_hosts(world: World, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused_with_any_known_hosts(world: World, tmp_path: Path) -> None:
     known_hosts = tmp_path / "known_hosts"
     site = world.copy_of_site()
     site["ssh"]["known_hosts"] = str(known_hosts)
@@ -151,7 +151,7 @@ def test_a_wrong_host_is_refused_before_any_is_changed(world: World, office: Hos
     assert re.search(r"nat-us-east-1. belongs to another site \(198.51.100.10 192.168.50.0/24 to 10.0.0.0/16; ", failed)
     assert "--data take_over=yes. No host was changed." in failed
     assert [managed(host) for host in hosts] == before
-    # The same site with new identities is no other site; nor is one that is told to take over.
+    # The same site with new identities is no other site; nor is one with take_over=yes.
     assert world.plan("--limit", "nat", "--data", "take_over=yes", env=own).status == 0
     world.use(world.baseline)
     renewed = world.plan(env=own)

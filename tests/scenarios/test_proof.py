@@ -37,7 +37,7 @@ def aws(*words: str) -> None:
     assert done.status == 0, done.output
 
 
-def test_what_the_vpc_drops_is_named(world: World, desk: Host) -> None:
+def test_the_proof_names_faults_of_the_vpc(world: World, desk: Host) -> None:
     aws("source-dest-check", NATS[0].name, "on")
     for destination in ("internet", "office"):
         aws("route", "us-east-1b", "private", destination, "off")
@@ -64,7 +64,7 @@ def test_what_the_vpc_drops_is_named(world: World, desk: Host) -> None:
     assert "us-east-1b: its probe answers neither the office nor its NAT" in said
 
 
-def test_what_the_router_drops_or_sends_astray_is_named(world: World, desk: Host, office: Host) -> None:
+def test_the_proof_names_rules_and_routes_of_the_router(world: World, desk: Host, office: Host) -> None:
     with changed(office, f"echo '{WORKSTATION}' | nft -f -", "nft delete table inet mine"):
         desk.cannot_reach(APPS[0])
         said = spaceless(world.deploy_fails("--limit", "office"))
@@ -98,7 +98,7 @@ def test_what_the_router_drops_or_sends_astray_is_named(world: World, desk: Host
     world.deploy("--limit", "office")
 
 
-def test_a_network_of_the_routers_own_is_not_cut_off(world: World, office: Host) -> None:
+def test_a_site_that_overlaps_a_network_of_the_router_is_refused(world: World, office: Host) -> None:
     docker = (
         "ip link add docker0 type bridge && ip address add 10.0.64.1/20 dev docker0 && ip link set docker0 up"
         " && iptables -t mangle -F vpc-openvpn-mss"
@@ -111,7 +111,7 @@ def test_a_network_of_the_routers_own_is_not_cut_off(world: World, office: Host)
     office.succeeds("iptables-save | grep -e '-A vpc-openvpn-mss'")
 
 
-def test_what_keeps_a_nat_from_serving_its_zone_is_named(world: World, desk: Host) -> None:
+def test_the_proof_names_faults_of_a_nat(world: World, desk: Host) -> None:
     site = world.copy_of_site()
     site["office"]["public_address"] = "198.51.100.12"
     world.use(site)

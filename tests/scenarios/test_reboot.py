@@ -1,4 +1,4 @@
-"""Every host may lose its power at any time, and needs nobody when it has it back.
+"""Every host may lose its power at any time, and needs no operator when it is back.
 
 desk 192.168.50.10 ── office ══ tunnel per zone ══ nat-Z ── app-Z 10.0.(20+n).10
 """
@@ -26,7 +26,7 @@ FIREWALL, SYSCTLS = "vpc-openvpn-firewall.service", "systemd-sysctl.service"
         ("nat-us-east-1c", False),
     ],
 )
-def test_packets_cross_again_by_themselves(world: World, desk: Host, name: str, orderly: bool) -> None:
+def test_packets_cross_again_after_a_reboot(world: World, desk: Host, name: str, orderly: bool) -> None:
     host = Host(name)
     concerned = {zone: number for zone, number in ZONES.items() if name in ("office", f"nat-{zone}")}
     with ExitStack() as running:
@@ -62,7 +62,7 @@ def _moment(host: Host, unit: str, event: str) -> int:
     return int(host.succeeds(f"systemctl show --value --property {event}TimestampMonotonic {unit}"))
 
 
-def test_it_is_the_enabled_units_that_bring_packets_back(world: World, desk: Host) -> None:
+def test_without_enabled_units_a_reboot_loses_packets(world: World, desk: Host) -> None:
     nat, app = Host("nat-us-east-1a"), Host("app-us-east-1a")
     with (
         Background(app, f"{PEERS} echo {PORT}"),

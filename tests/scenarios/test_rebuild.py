@@ -1,4 +1,4 @@
-"""A blank machine becomes the host that it replaces, by one command; the rest of the site loses nothing meanwhile.
+"""A blank machine becomes the host that it replaces, by one command; other zones lose nothing meanwhile.
 
 desk ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app 10.0.21.10
           ╠══════ tun-2 ══ nat-us-east-1b 10.0.2.10 ── app 10.0.22.10
@@ -38,12 +38,12 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], read)))
 """
 
 
-def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None:
+def test_a_replacement_with_the_same_addresses_is_rebuilt(world: World, desk: Host) -> None:
     others = {host: kernel_state(host) for host in (A, C)}
     pins = OFFICE.succeeds("sha256sum /etc/openvpn/client/* /etc/vpc-openvpn/*.conf /etc/vpc-openvpn/firewall.rules")
     replace(B)
     with losing_nothing(desk, APPS[0], APPS[2]):
-        # Nobody is there to be asked, and nobody said which key to expect.
+        # There is no terminal to ask on, and no --host-key.
         refused = rebuild(world, "us-east-1b")
         assert refused.status != 0
         assert f"ED25519 {key_of(B)}" in refused.output
@@ -69,7 +69,7 @@ def test_a_replacement_with_the_same_addresses(world: World, desk: Host) -> None
     assert again.status == 0 and "has the host key that it always had" in again.output
 
 
-def test_one_that_still_boots_is_waited_for(world: World) -> None:
+def test_a_replacement_that_still_boots_is_waited_for(world: World) -> None:
     replace(B)
     key = key_of(B)
     assert lab("kill", B.name).status == 0
@@ -86,7 +86,7 @@ def test_one_that_still_boots_is_waited_for(world: World) -> None:
     assert BACK in output
 
 
-def test_other_addresses_than_before(world: World, desk: Host, moved: None) -> None:
+def test_a_replacement_with_other_addresses_is_rebuilt(world: World, desk: Host, moved: None) -> None:
     replace(B)
     assign(private="10.0.2.11", public="198.51.100.22")
     site = world.copy_of_site()
@@ -104,15 +104,15 @@ def test_other_addresses_than_before(world: World, desk: Host, moved: None) -> N
         world.use(site)
         done = rebuild(world, "us-east-1b", "--host-key", key_of(B))
         assert done.status == 0, done.output
-        assert "The office router is not as the site says (Tunnels are configured" in done.output
+        assert "The office router does not match the site file (Tunnels are configured" in done.output
         assert "it is deployed to as well" in done.output
         assert hop(desk, APPS[1]) == "10.200.2.1"
     assert "198.51.100.32" in Host("app-us-east-1b").succeeds("curl -sf -m 2 http://198.51.100.200/")
     assert world.plan().pending == {}
 
 
-def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host) -> None:
-    """With its old identity, and even at an address that the office connects to: nobody takes it for another."""
+def test_an_old_nat_that_returns_changes_nothing(world: World, desk: Host) -> None:
+    """With its old identity, and even at an address that the office connects to: no host takes it for another."""
     old = B.succeeds(f"tar -C / -cz {OURS} | base64 -w 0")
     replace(B)
     assert rebuild(world, "us-east-1b", "--host-key", key_of(B)).status == 0
@@ -132,7 +132,7 @@ def test_the_old_one_comes_back_while_the_new_one_is_up(world: World, desk: Host
     assert hop(desk, APPS[2]) == "10.200.3.1"
 
 
-def test_two_nats_are_lost_at_once(world: World, desk: Host) -> None:
+def test_two_nats_are_rebuilt_at_once(world: World, desk: Host) -> None:
     for nat in (A, B):
         replace(nat)
     with losing_nothing(desk, APPS[2]):
@@ -146,7 +146,7 @@ def test_two_nats_are_lost_at_once(world: World, desk: Host) -> None:
 
 
 @pytest.mark.parametrize("lost", [[OFFICE], [OFFICE, *NATS]], ids=["office", "everything"])
-def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lost: list[Host]) -> None:
+def test_the_office_router_or_all_hosts_are_rebuilt(world: World, desk: Host, lost: list[Host]) -> None:
     for host in lost:
         replace(host)
     desk.cannot_reach(APPS[0])
@@ -156,7 +156,7 @@ def test_the_office_router_is_lost_or_everything_is(world: World, desk: Host, lo
     assert world.plan().pending == {}
 
 
-def test_who_is_asked_says_yes_or_nothing_happens(world: World) -> None:
+def test_rebuild_asks_for_a_yes_to_the_host_key(world: World) -> None:
     replace(B)
     for answer, status in (("no", 1), ("yes", 0)):
         asked = world.run("python", "-c", AT_A_TERMINAL, answer, "./vpc", "rebuild", B.name)

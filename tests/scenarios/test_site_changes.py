@@ -1,4 +1,4 @@
-"""The site file changes, and the next deploy makes it so: what is new works, what is gone leaves no trace.
+"""The site file changes, and the next deploy makes it so: what was added works, what was removed leaves no trace.
 
 desk 192.168.50.10 ── office ══ tun-1 ══ nat-us-east-1a 10.0.1.10 ── app-us-east-1a 10.0.21.10
      192.168.60.10      ╠══════ tun-2 ══ nat-us-east-1b 10.0.2.10                     10.0.31.10
@@ -49,7 +49,7 @@ ip -o -4 address show | grep -o 'tun-own.*'
 """
 
 
-def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) -> None:
+def test_a_zone_is_removed_and_added_again(world: World, desk: Host, office: Host) -> None:
     with changed(office, FOREIGN, NO_FOREIGN):
         foreign = office.succeeds(FOREIGN_STATE)
         assert foreign.count("ActiveState=active") == 2, foreign
@@ -76,7 +76,7 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
         assert not re.search(r"tun-3|10\.0\.3\.|10\.0\.23\.|10\.200\.3\.", left), left
         assert office.succeeds(FOREIGN_STATE) == foreign
 
-        # A new identity for it, and for nobody else: there is none in the store any more.
+        # A new identity for it, and for no other host: there is none in the store any more.
         for name in (f"{NATS[2].name}.key.age", f"{NATS[2].name}.crt", "tunnel-us-east-1c.key.age"):
             (world.identities / name).unlink()
         kept = {path.name: path.read_bytes() for path in world.identities.iterdir()}
@@ -94,7 +94,7 @@ def test_a_zone_leaves_and_comes_back(world: World, desk: Host, office: Host) ->
     remember(world)  # the zone's new identity stays
 
 
-def test_subnets_come_and_go_one_of_them_in_another_network_of_the_vpc(world: World, desk: Host, office: Host) -> None:
+def test_subnets_of_both_vpc_networks_are_added_and_removed(world: World, desk: Host, office: Host) -> None:
     app, vpc = Host("app-us-east-1a"), Host("vpc")
     news = ("10.0.31", "100.65.31")
     ask = "curl -sf -m 2 --interface {} http://198.51.100.200/"
@@ -138,7 +138,7 @@ def _addresses(what: str, addresses: list[str]) -> tuple[str, str]:
     return " && ".join(add), " && ".join(delete)
 
 
-def test_an_office_network_comes_and_goes(world: World, desk: Host, office: Host) -> None:
+def test_an_office_network_is_added_and_removed(world: World, desk: Host, office: Host) -> None:
     app = Host("app-us-east-1b")
     as_new = f"-I 192.168.60.10 {APPS[1]}"
     with (

@@ -22,7 +22,7 @@ def active(office: Host) -> int:
     return int(address.split(".")[2])
 
 
-def test_one_word_switches_and_nothing_is_left(world: World, desk: Host, office: Host) -> None:
+def test_a_change_of_strategy_leaves_no_trace(world: World, desk: Host, office: Host) -> None:
     with unchanged_after(office, *NATS):
         world.use(world.copy_of_site() | {"strategy": "single"})
         assert "no zone is reached for about 5 s" in world.plan().output
@@ -45,7 +45,7 @@ def test_one_word_switches_and_nothing_is_left(world: World, desk: Host, office:
             desk.reaches(address)
 
 
-def test_a_single_connection_serves_every_zone_and_moves_on(world: World, desk: Host, office: Host) -> None:
+def test_a_single_connection_serves_every_zone_and_fails_over(world: World, desk: Host, office: Host) -> None:
     world.use(world.copy_of_site() | {"strategy": "single"})
     world.deploy()
     first = active(office)
@@ -85,7 +85,7 @@ def test_a_single_connection_serves_every_zone_and_moves_on(world: World, desk: 
     desk.reaches(ZONES[lost - 1])
 
 
-def test_a_reserve_that_forwards_nothing_is_found_by_the_deploy(world: World, desk: Host, office: Host) -> None:
+def test_a_deploy_finds_a_reserve_nat_that_does_not_forward(world: World, desk: Host, office: Host) -> None:
     world.use(world.copy_of_site() | {"strategy": "single"})
     world.deploy()
     reserve = NATS[active(office) % 3]

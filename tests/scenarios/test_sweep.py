@@ -43,7 +43,7 @@ SAMPLE = [  # each state and each cut; operations that only write files take one
     ("configured", "us-east-1b: the NAT's end runs what is on disk", "operator killed"),
 ]
 WITHIN = 0.5  # seconds after an operation's beginning
-LOCKED = 45  # seconds for which the lock of a deploy that nobody heard die may be there
+LOCKED = 45  # seconds for which a host may keep the lock of a dead deploy
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,7 @@ def test_a_deploy_that_dies_is_completed_by_the_next(
     ("moment", "cut"),
     [("pgrep -x dpkg", "host's power cut"), ("systemctl is-active bird.service", "operator killed")],
 )
-def test_apt_cut_short_in_the_middle_is_made_good(
-    world: World, undisturbed: dict[str, str], moment: str, cut: str
-) -> None:
+def test_an_interrupted_apt_is_completed(world: World, undisturbed: dict[str, str], moment: str, cut: str) -> None:
     assert lab("replace", B.name).status == 0
     world.forget_host_key("198.51.100.22")
     with world.deploying("--limit", B.name) as process:
@@ -112,7 +110,7 @@ def everywhere(booted: World) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS if FULL else OPERATIONS[3:8:2])
-def test_a_deploy_of_everything_that_dies_is_completed_too(
+def test_a_full_deploy_that_dies_is_completed_by_the_next(
     world: World, desk: Host, everywhere: dict[str, str], operation: str
 ) -> None:
     world.use(changed_site(world))

@@ -1,4 +1,4 @@
-"""Who reaches whom, judged by packets: office ↔ every zone, every zone → internet by its own NAT, nobody else.
+"""Who reaches whom, judged by packets: office ↔ every zone, every zone → internet by its own NAT, no others.
 
 desk 192.168.50.10 ── office ══ tunnel per zone ══ nat-Z 10.0.n.10 ── app-Z 10.0.(20+n).10
                          └──── internet ── web 198.51.100.200 ───────┘

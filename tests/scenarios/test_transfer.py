@@ -26,7 +26,7 @@ def nat() -> Host:
 
 @pytest.fixture
 def store() -> Iterator[None]:
-    """An application host in the first zone that takes and gives data, and says what it is told."""
+    """An application host in the first zone that takes and gives data, and echoes what it receives."""
     app = Host("app-us-east-1a")
     with Background(app, f"{PEERS} store {PORT}"), Background(app, f"{PEERS} echo {PORT + 1}"):
         app.eventually(f"{PEERS} connect 127.0.0.1 {PORT} && {PEERS} connect 127.0.0.1 {PORT + 1}")
@@ -35,7 +35,7 @@ def store() -> Iterator[None]:
 
 @contextmanager
 def no_path_mtu_discovery(*routers: Host) -> Iterator[None]:
-    """These hosts tell nobody that a packet was too big for the next link."""
+    """These hosts send no ICMP error for a packet too big for the next link."""
     with ExitStack() as rules:
         for router in routers:
             rules.enter_context(permitting(router, NO_ERRORS))
@@ -72,9 +72,7 @@ def _outer_packets(sniffer: Background) -> dict[str, list[tuple[int, int]]]:
     return packets
 
 
-def test_it_is_our_rule_that_makes_up_for_lost_errors(
-    world: World, desk: Host, office: Host, nat: Host, store: None
-) -> None:
+def test_our_mss_rule_replaces_lost_icmp_errors(world: World, desk: Host, office: Host, nat: Host, store: None) -> None:
     # OpenVPN's own `mssfix` does the same by default; without it, there is our rule alone.
     for host, unit in ((office, "openvpn-client@vpc-us-east-1a"), (nat, "openvpn-server@office")):
         configuration = unit.replace("openvpn-", "/etc/openvpn/").replace("@", "/") + ".conf"
@@ -96,7 +94,7 @@ def test_it_is_our_rule_that_makes_up_for_lost_errors(
         desk.succeeds(f"timeout 20 {PEERS} {direction} {APP} {PORT} 1")
 
 
-def test_an_office_line_of_1492_bytes_will_do(world: World, desk: Host, office: Host, store: None) -> None:
+def test_a_transfer_crosses_a_line_of_1492_bytes(world: World, desk: Host, office: Host, store: None) -> None:
     """PPPoE; whatever is larger is lost without a word."""
     internet, narrow = Host("internet"), "ip link set {} mtu {}"
     with (

@@ -15,7 +15,7 @@ BEFORE = "56ef07c"  # routing tables had other numbers, and no names
 APPS = ("10.0.21.10", "10.0.22.10", "10.0.23.10")
 
 
-def test_one_deploy_takes_over_what_the_last_one_left(world: World, desk: Host, office: Host, tmp_path: Path) -> None:
+def test_one_deploy_upgrades_from_the_last_release(world: World, desk: Host, office: Host, tmp_path: Path) -> None:
     checkout = tmp_path / "before"
     checkout.mkdir()
     archive = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)

@@ -50,7 +50,7 @@ def aws(*words: str) -> None:
     assert done.status == 0, done.output
 
 
-def test_each_prerequisite_that_is_missing_loses_what_hangs_on_it(world: World) -> None:
+def test_each_missing_prerequisite_loses_its_packets(world: World) -> None:
     assert lost() == set()
     for settings, missing in WRONG:
         for words in settings:
@@ -60,7 +60,7 @@ def test_each_prerequisite_that_is_missing_loses_what_hangs_on_it(world: World) 
         assert lost() == set(), settings
 
 
-def test_a_tunnel_that_is_up_outlives_its_rule_and_a_new_one_does_not_come(world: World, office: Host) -> None:
+def test_an_open_tunnel_outlives_its_rule_and_a_new_one_fails(world: World, office: Host) -> None:
     restart = "systemctl restart openvpn-client@vpc-us-east-1a"
     tunnel = "ping -q -c 1 -W 1 -I tun-1 10.200.1.1"
     aws("security-group", NAT, "tunnel", "deny")
@@ -72,7 +72,7 @@ def test_a_tunnel_that_is_up_outlives_its_rule_and_a_new_one_does_not_come(world
     office.eventually(tunnel)
 
 
-def test_settings_are_remembered_until_they_are_right_again(world: World) -> None:
+def test_wrong_settings_are_listed_until_corrected(world: World) -> None:
     def faults() -> list[str]:
         [nat] = (host for host in json.loads(lab("list", "--json").output) if host["name"] == NAT)
         return list(nat["faults"])
@@ -88,7 +88,7 @@ def test_settings_are_remembered_until_they_are_right_again(world: World) -> Non
     assert faults() == []
 
 
-def test_a_setting_that_is_not_known_is_said_with_the_nearest(world: World) -> None:
+def test_an_unknown_setting_is_refused_with_the_nearest(world: World) -> None:
     for words, said in (
         (("source-dest-check", "nat-us-east-1", "on"), "did you mean nat-us-east-1"),
         (("source-dest-check", "office", "on"), "there is no instance office"),

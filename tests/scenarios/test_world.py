@@ -35,12 +35,12 @@ LEFT = {
 }
 
 
-def test_hosts_as_deployed_are_not_deployed_to_again(world: World) -> None:
+def test_unchanged_hosts_are_not_deployed_again(world: World) -> None:
     assert fingerprints(world) == world.deployed
     assert restore(world) is False
 
 
-def test_what_a_scenario_leaves_is_seen_and_mended(world: World) -> None:
+def test_changes_that_a_scenario_leaves_are_undone(world: World) -> None:
     for changes in zip(*LEFT.values(), strict=True):
         before = fingerprints(world)
         for host, (change, right) in zip(LEFT, changes, strict=True):
@@ -58,9 +58,7 @@ def test_what_a_scenario_leaves_is_seen_and_mended(world: World) -> None:
     C.succeeds("systemctl is-active openvpn-server@office")
 
 
-def test_what_a_deploy_does_not_mend_fails_the_scenario_that_left_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_scenario_fails_if_a_deploy_cannot_undo_its_changes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(states, "SETTLED", 0)
     with (
         changed(B, "echo left > /etc/left", "rm /etc/left"),

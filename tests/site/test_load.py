@@ -71,7 +71,7 @@ def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:
     assert (first.nat.ssh.user, first.nat.ssh.port) == (same.nat.ssh.user, same.nat.ssh.port)
 
 
-def test_site_names_another_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_variable_site_names_the_site_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SITE", "lab/site.yml")
     assert site_path() == Path("lab/site.yml")
@@ -83,7 +83,7 @@ def test_site_names_another_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert site_path() == Path("site.yml")
 
 
-def test_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_site_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert report_of(Path("mine.yml")) == (
         "mine.yml: 1 error\n"
@@ -93,18 +93,18 @@ def test_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_directory(tmp_path: Path) -> None:
+def test_a_directory_as_site_file_is_an_error(tmp_path: Path) -> None:
     assert report_of(tmp_path) == (
         f"{tmp_path}: 1 error\n  is a directory\n    name the file in it: SITE={tmp_path}/site.yml"
     )
 
 
-def test_a_path_through_a_file(tmp_path: Path) -> None:
+def test_a_path_through_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be read: Not a directory" in report_of(tmp_path / "file" / "site.yml")
 
 
-def test_values_are_what_was_written(tmp_path: Path) -> None:
+def test_values_keep_their_spelling(tmp_path: Path) -> None:
     """YAML 1.1 would read a zone `no` as false and a port 0o17 or 1_194 as a number."""
     example = EXAMPLE_SITE.read_text()
     site = tmp_path / "site.yml"
@@ -117,18 +117,18 @@ def test_values_are_what_was_written(tmp_path: Path) -> None:
 
 def test_file_names_are_relative_to_the_site_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/home/operator")
     (tmp_path / "sites").mkdir()
     example = EXAMPLE_SITE.read_text()
     Path("sites/one.yml").write_text(example + "\nssh: {key: ~/.ssh/key}\n")
 
     ssh = load(Path("sites/one.yml")).ssh
 
-    assert ssh.key == Path("/home/somebody/.ssh/key")
+    assert ssh.key == Path("/home/operator/.ssh/key")
     assert ssh.known_hosts == tmp_path / "sites/known_hosts"
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     site = tmp_path / "site.yml"
     site.write_bytes(b"\xef\xbb\xbf" + EXAMPLE_SITE.read_bytes())
     assert load(site)
@@ -195,7 +195,7 @@ def test_a_damaged_site_is_refused_or_can_be_planned(file: Path, site: Data) -> 
 @given(
     texts | st.lists(st.sampled_from([*"{}[]:,-&*!|>'\"%@`#?~ \n\ta", ": ", "\n  ", "- ", '"\\U', "<<"])).map("".join)
 )
-def test_a_text_that_is_no_site_is_refused(file: Path, text: str) -> None:
+def test_text_without_a_site_is_refused(file: Path, text: str) -> None:
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     is_refused(file)
 
@@ -203,6 +203,6 @@ def test_a_text_that_is_no_site_is_refused(file: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 5000, "a: " * 3, '"\\UFFFFFFFF"', "&a [*a]", "!!int x", "!!timestamp x", "? [a]\n"]
 )
-def test_what_trips_yaml_libraries_is_refused(file: Path, text: str) -> None:
+def test_text_that_breaks_yaml_libraries_is_refused(file: Path, text: str) -> None:
     file.write_text(text)
     is_refused(file)

@@ -37,7 +37,7 @@ def nats_of(data: Data) -> dict[str, NatPlan]:
     return {host: each for host, each in plan(Site.model_validate(data)).items() if isinstance(each, NatPlan)}
 
 
-def test_the_example() -> None:
+def test_the_example_is_planned() -> None:
     hosts = plan(load(EXAMPLE_SITE))
 
     assert list(hosts) == ["office", "nat-us-east-1a", "nat-us-east-1b"]
@@ -109,7 +109,7 @@ def test_the_office_has_an_interface_for_each_tunnel(data: Data) -> None:
 
 
 @given(sites(min_zones=2), st.data())
-def test_a_zone_comes_or_goes_and_no_other_changes(data: Data, draw: st.DataObject) -> None:
+def test_adding_or_removing_a_zone_changes_no_other(data: Data, draw: st.DataObject) -> None:
     """But in what it may carry as that zone's detour."""
     gone = draw.draw(st.integers(0, len(data["zones"]) - 1))
     name = data["zones"][gone]["name"]
@@ -144,7 +144,7 @@ def test_the_order_of_zones_does_not_matter_to_the_nats(data: Data, random: Rand
 
 
 @given(sites())
-def test_every_subnet_has_one_home_and_as_many_detours_as_there_are_others(data: Data) -> None:
+def test_every_subnet_has_its_own_tunnel_and_all_others_as_detours(data: Data) -> None:
     office = office_of(data)
     ways: dict[IPv4Network, list[int]] = defaultdict(list)
     for connection in office.connections:
@@ -162,7 +162,7 @@ def test_every_subnet_has_one_home_and_as_many_detours_as_there_are_others(data:
 
 
 @given(sites())
-def test_a_nat_carries_what_the_office_sends_it(data: Data) -> None:
+def test_a_nat_forwards_the_subnets_that_the_office_sends_it(data: Data) -> None:
     office, nats = office_of(data), nats_of(data)
 
     for connection in office.connections:
@@ -217,13 +217,13 @@ def test_detours_follow_the_sites_order() -> None:
     }
 
 
-def test_a_zone_has_its_own_order_or_none() -> None:
+def test_a_zone_has_its_own_order_of_detours_or_none() -> None:
     zones = {"a": {"detour": ["zone-d", "zone-c"]}, "b": {"detour": "off"}}
     found = detours_of(example(zones=zones))
 
     assert (found["zone-a"], found["zone-b"]) == (["zone-d", "zone-c"], [])
     assert found["zone-c"] == ["zone-a", "zone-b", "zone-d"]
-    # What nobody sends there, a nat does not let pass.
+    # A NAT forwards no packets that the office does not send there.
     assert [str(subnet) for subnet in nats_of(example(zones=zones))["nat-zone-b"].transit] == [
         *("10.0.3.0/24", "10.0.4.0/24", "10.0.23.0/24", "10.0.24.0/24")
     ]
@@ -236,7 +236,7 @@ def test_detour_off_for_the_site_leaves_each_zone_its_own_tunnel() -> None:
     assert all(connection.subnets == connection.tunnel.subnets for connection in office_of(data).connections)
 
 
-def test_a_watch_asks_the_probe_or_the_nat() -> None:
+def test_a_health_check_pings_the_probe_or_an_address_beyond_the_nat() -> None:
     asked, derived, *_ = office_of(example(zones={"a": {"probe": "10.0.21.10"}})).health_checks
 
     assert (str(asked.target), asked.answers) == ("10.0.21.10", True)
@@ -245,7 +245,7 @@ def test_a_watch_asks_the_probe_or_the_nat() -> None:
 
 
 @given(sites())
-def test_a_nat_forwards_what_is_beyond_it(data: Data) -> None:
+def test_the_address_beyond_a_nat_is_in_its_subnets(data: Data) -> None:
     for nat in nats_of(data).values():
         assert any(nat.tunnel.beyond in subnet for subnet in nat.subnets)
         assert nat.tunnel.beyond != nat.private_address
@@ -261,7 +261,7 @@ def test_single_has_one_connection_with_every_nat_in_it() -> None:
     assert len(nats_of(example(strategy="single"))["nat-zone-a"].transit) == 6
 
 
-def test_the_office_takes_numbers_that_no_two_tables_share() -> None:
+def test_the_offices_table_numbers_are_unique() -> None:
     tunnel = office_of(example()).tunnels[0]
     tables = [table for number in NUMBERS for table in replace(tunnel, number=number).tables]
     ids = [table.id for table in tables] + [ROUTER, ZONES]

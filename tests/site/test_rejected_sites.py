@@ -24,7 +24,7 @@ PLACELESS = {"empty", "not-a-mapping", "one-word", "yaml-alias-of-itself"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SITES.glob("*.yml")))
-def test_report(name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_site_has_its_report(name: str, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(SITES)
     with pytest.raises(SiteError) as refused:
         load(Path(f"{name}.yml"))

@@ -39,7 +39,7 @@ def ssh(folder: Path, port: int = 22) -> Ssh:
         (2222, f"[198.51.100.12]:2222 {OLD}\n", f"[198.51.100.12]:2222 {NEW}\n"),
     ],
 )
-def test_one_hosts_entry_changes(tmp_path: Path, port: int, before: str, after: str) -> None:
+def test_accept_changes_one_hosts_entry(tmp_path: Path, port: int, before: str, after: str) -> None:
     host = ssh(tmp_path, port)
     if before:
         host.known_hosts.write_text(before)
@@ -49,7 +49,7 @@ def test_one_hosts_entry_changes(tmp_path: Path, port: int, before: str, after: 
     assert [path.name for path in tmp_path.iterdir()] == ["known_hosts"]
 
 
-def test_a_host_that_nobody_knows_has_no_keys(tmp_path: Path) -> None:
+def test_an_unknown_host_has_no_keys(tmp_path: Path) -> None:
     assert host_keys.known(ssh(tmp_path)) == []
 
 
@@ -73,7 +73,7 @@ DSS = "nat-d ssh-dss AAAAB3NzaC1kc3MAAAAA"
         "198.51.100.12 \xff\xfe \x00",
     ],
 )
-def test_a_line_that_is_wrong_is_named_and_voids_no_other(tmp_path: Path, line: str) -> None:
+def test_a_wrong_line_is_named_and_others_are_read(tmp_path: Path, line: str) -> None:
     host = ssh(tmp_path)
     host.known_hosts.write_text(f"{line}\n# mine\n{AUTHORITY}\n{DSS}\n198.51.100.12 {OLD}\n{HASHED} {NEW}\n{line}\n")
     why, instead = host_keys.complaint_about(host.known_hosts)

@@ -89,7 +89,7 @@ def agent(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         ),
     ],
 )
-def test_what_is_no_private_key_is_named(folder: Path, name: str, why: str, instead: str) -> None:
+def test_a_file_without_a_private_key_is_named(folder: Path, name: str, why: str, instead: str) -> None:
     with pytest.raises(UnusableKeyError) as error:
         find(folder / name)
     assert error.value.why.startswith(why)

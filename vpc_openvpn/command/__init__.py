@@ -1,7 +1,7 @@
 """The command `./vpc`: a module for each verb or kind of verb. Its commands' docstrings are their help.
 
 What takes a run of pyinfra is typed for the user, and shown (`pyinfra`); so nothing here imports pyinfra or tasks.
-Exit statuses are the same everywhere: 0 done, or as the site says; 1 it went wrong, and standard error says why;
+Exit statuses are the same everywhere: 0 success, or no drift; 1 failure, with the cause on standard error;
 2 changes are pending (`drift` alone); 130 interrupted.
 """
 

@@ -56,10 +56,10 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version(), prog_name="vpc-openvpn", message="%(prog)s %(version)s")
 def vpc() -> None:
-    """Join an office to a VPC, and keep it so. The site file is site.yml, or the one that SITE names.
+    """Connect an office to a VPC by tunnels. The site file is site.yml, or the file that SITE names.
 
-    Verbs that run pyinfra show the line, which may be typed instead. Exit status: 0 done; 1 it went wrong, and standard
-    error says why; 2 changes are pending (drift); 130 interrupted.
+    Verbs that run pyinfra show the line, which may be typed instead. Exit status: 0 success; 1 failure, with the cause
+    on standard error; 2 changes are pending (drift); 130 interrupted.
     """
 
 

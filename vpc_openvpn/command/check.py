@@ -15,8 +15,11 @@ from vpc_openvpn.site.load import SiteError, site_path, this_run
 @click.command()
 @as_json
 def check(json_output: bool) -> int:
-    """Is the site file right, and are the identities there? Connects nowhere."""
-    from vpc_openvpn.ssh import connection  # takes as long as all the rest
+    """Check the site file and the identities.
+
+    Connects to no host.
+    """
+    from vpc_openvpn.ssh import connection  # takes as long as all other imports
 
     problems, hosts = [], list[str]()
     try:

@@ -15,7 +15,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print what has SHELL complete verbs, options, zones and hosts.
+    """Print the completion script of SHELL.
+
+    It completes verbs, options, zones and hosts.
 
     \b
     bash, in ~/.bashrc:      eval "$(/path/to/vpc completion bash)"

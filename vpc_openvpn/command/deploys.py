@@ -17,9 +17,9 @@ passed_on = click.argument("options", nargs=-1, metavar="[-- PYINFRA-OPTION…]"
 @as_json
 @passed_on
 def plan(limits: Sequence[str], json_output: bool, options: Sequence[str]) -> int:
-    """Show each line that a deploy would change, and change nothing.
+    """Show each line that a deploy would change.
 
-    Exits 0 whether there is something to change or not: `drift` tells by its status.
+    Changes nothing. Exits 0 also when changes are pending; `drift` exits 2 then.
     """
     more = ["--json"] if json_output else []
     return pyinfra.run(pyinfra.DEPLOY, "--dry", "--diff", *more, *options, limits=limits)
@@ -30,9 +30,9 @@ def plan(limits: Sequence[str], json_output: bool, options: Sequence[str]) -> in
 @yes
 @passed_on
 def deploy(limits: Sequence[str], yes: bool, options: Sequence[str]) -> int:
-    """Make the hosts as the site says. Again: no changes.
+    """Change the hosts to match the site file.
 
-    It asks before it changes something, and succeeds only when packets cross each tunnel.
+    Asks before it changes something, and succeeds only when packets cross each tunnel. A second run changes nothing.
     """
     return pyinfra.run(pyinfra.DEPLOY, *(["-y"] if yes else []), *options, limits=limits)
 
@@ -41,11 +41,11 @@ def deploy(limits: Sequence[str], yes: bool, options: Sequence[str]) -> int:
 @click.argument("zone", type=Zone())
 @yes
 def drain(zone: str, yes: bool) -> int:
-    """Send new connections to ZONE by a detour, before maintenance of its NAT.
+    """Send new connections to ZONE by a detour.
 
-    Connections that began through the zone's own NAT stay there as long as they live. It holds until `undrain`: through
-    reboots of the office router, and through deploys, which remind of it. A zone whose detours do not work is not
-    drained.
+    Type it before maintenance of the zone's NAT. Established connections stay on that NAT. The drain lasts until
+    `undrain`, also through reboots of the office router and through deploys, which print a reminder. A zone without a
+    working detour is not drained.
     """
     return _switch("deploys/drain.py", zone, yes=yes)
 
@@ -54,7 +54,7 @@ def drain(zone: str, yes: bool) -> int:
 @click.argument("zone", type=Zone())
 @yes
 def undrain(zone: str, yes: bool) -> int:
-    """Send new connections to ZONE through its own NAT again."""
+    """Send new connections to ZONE by its own NAT."""
     return _switch("deploys/undrain.py", zone, yes=yes)
 
 

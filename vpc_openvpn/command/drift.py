@@ -17,10 +17,10 @@ from vpc_openvpn.site.load import ROOT
 @limit
 @as_json
 def drift(limits: Sequence[str], json_output: bool) -> int:
-    """Do the hosts match the site? Changes nothing.
+    """Compare the hosts with the site file.
 
-    Exit status 0: every host is as the site says. 2: changes are pending, shown as a diff. 1: it cannot be told: a host
-    does not answer, the site file has errors, an identity cannot be read, …
+    Changes nothing. Exit status 0: every host matches. 2: changes are pending, shown as a diff. 1: unknown, because a
+    host does not answer, the site file has errors, an identity cannot be read, …
     """
     pyinfra.show(_command(limits))
     changes = pending(limits)
@@ -32,13 +32,13 @@ def drift(limits: Sequence[str], json_output: bool) -> int:
         click.echo("Drift is unknown: see above for what is wrong.", err=True)
     else:
         for host, effects in sorted(changes.items()):
-            click.echo(f"{host}: not so now: {', '.join(effects)}")
+            click.echo(f"{host}: pending: {', '.join(effects)}")
         click.echo("Changes are pending." if changes else "The hosts match the site.")
     return status
 
 
 def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool = False) -> dict[str, list[str]] | None:
-    """The names of the operations that would change something, by host; None where that cannot be told.
+    """The names of the operations that would change something, by host; None where that is unknown.
 
     Unless it is to be `quiet`, the diff is shown, and what is wrong if something is: on standard error.
     """

@@ -13,12 +13,15 @@ from vpc_openvpn.site.load import site_path, this_run
 
 @click.group()
 def identities() -> None:
-    """Make and show what tunnels trust: keys, certificates."""
+    """Create and show keys and certificates."""
 
 
 @identities.command()
 def init() -> None:
-    """Create the identities that the site's hosts lack; overwrite nothing."""
+    """Create the identities that hosts lack.
+
+    Overwrites nothing.
+    """
     _, plans = this_run()
     store = Store.from_environment(site_path())
     done = False
@@ -26,7 +29,7 @@ def init() -> None:
         click.echo(line)
         done = True
     if done:
-        click.echo(f"Commit {store.folder} to git: its secrets are encrypted, the rest is public.")
+        click.echo(f"Commit {store.folder} to git: its secrets are encrypted, its other files are public.")
     else:
         click.echo(f"Nothing to do: {store.folder} has what the site's {len(plans)} hosts need.")
 
@@ -34,7 +37,10 @@ def init() -> None:
 @identities.command()
 @as_json
 def show(json_output: bool) -> None:
-    """Print each host's fingerprint, which its peers trust."""
+    """Print each host's fingerprint.
+
+    Its peers trust the certificate with that fingerprint.
+    """
     store = Store.from_environment(site_path())
     found = {host: store.fingerprint(host) for host in store.hosts()}
     if json_output:
@@ -49,6 +55,9 @@ def show(json_output: bool) -> None:
 
 @identities.command()
 def reencrypt() -> None:
-    """Encrypt the secrets anew, to everyone who is in recipients.txt now."""
+    """Encrypt the secrets to recipients.txt.
+
+    Type it after a change of that file.
+    """
     for line in adding.reencrypt(Store.from_environment(site_path())):
         click.echo(line)

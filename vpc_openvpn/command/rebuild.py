@@ -31,14 +31,13 @@ UNPROVED = ("--data", "proof=no")
 )
 @click.option("--wait", default=BOOT, show_default=True, metavar="SECONDS", help="For a machine that still boots.")
 def rebuild(machines: Sequence[str], expected: Sequence[str], wait: float) -> None:
-    """Turn blank machines into the hosts that they replace.
+    """Rebuild lost hosts on blank machines.
 
-    ZONE stands for its NAT; `office` is the office router. Each gets its old identity, so that no other host needs a
-    change; where the site file gives a NAT another public address than before, the office router does, and is deployed
-    to as well.
+    ZONE stands for its NAT; `office` is the office router. Each host gets its old identity, so that no other host needs
+    a change. If the site file gives a NAT another public address than before, the office router is deployed as well.
 
-    It ends well when packets for each rebuilt zone cross the zone's own tunnel again. Type the same again after a
-    failure: it goes on from there.
+    Succeeds when packets for each rebuilt zone cross the zone's own tunnel again. After a failure, type the same again:
+    it continues from there.
     """
     site, plans = this_run()
     hosts = dict(plans) if ALL in machines else {name: plans[name] for name in plans if name in machines}
@@ -63,7 +62,9 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: float) -> No
         if office:
             with stages.timed("office router seen to"):
                 if not office.result():
-                    raise click.ClickException("the office router could not be brought up to date; see above.")
+                    raise click.ClickException(
+                        "the office router is not deployed; see above for the cause. Fix it, and type the same again."
+                    )
     single = plans[OFFICE].strategy == SINGLE
     rebuilt = [] if single else zones((plans if OFFICE in hosts else hosts).values())
     if rebuilt:
@@ -94,7 +95,9 @@ def _run(deploy: str, *options: str, limits: Sequence[str]) -> None:
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     if status != MATCH:
-        raise click.ClickException("that failed; see above for host and cause. Type the same again when it is mended.")
+        raise click.ClickException(
+            "this run failed; see above for the host and the cause. Fix it, and type the same again."
+        )
 
 
 def _see_to_office() -> bool:
@@ -105,12 +108,14 @@ def _see_to_office() -> bool:
     """
     changes = pending([OFFICE], UNPROVED, quiet=True)
     if changes is None:
-        click.echo("The office router did not say what it has. If the site file has a new address, deploy to it, too.")
+        click.echo("The office router's state is unknown. If its address is new, type: ./vpc deploy --limit office")
         return True
     if not changes:
         click.echo("The office router needs no change.")
         return True
-    click.echo(f"The office router is not as the site says ({'; '.join(changes[OFFICE])}): it is deployed to as well.")
+    click.echo(
+        f"The office router does not match the site file ({'; '.join(changes[OFFICE])}): it is deployed as well."
+    )
     command = pyinfra.words(pyinfra.DEPLOY, "-y", *UNPROVED, limits=[OFFICE])
     done = subprocess.run(
         pyinfra.program(command),

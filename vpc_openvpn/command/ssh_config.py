@@ -17,7 +17,7 @@ Host {host.host}
 
 @click.command()
 def ssh_config() -> None:
-    """Print an ssh_config with the office router and every NAT.
+    """Print an ssh_config with every host.
 
     \b
     ./vpc ssh-config > ~/.ssh/vpc.config          and in ~/.ssh/config: Include vpc.config

@@ -1,7 +1,7 @@
 """The operator's age identity (a secret key) and the recipients (public keys) that secrets are encrypted to.
 
-The identity comes from one of these. Both variables at once are refused, so that nobody uses another key than
-the one he thinks of:
+The identity comes from one of these. Both variables at once are refused, so that the operator knows
+which key is used:
     AGE_IDENTITY        the text of the key, for CI
     AGE_IDENTITY_FILE   a file that holds it
     ~/.config/vpc-openvpn/age.key, if neither is set
@@ -60,7 +60,7 @@ class AgeIdentity:
         if "No matching keys" in reason:
             raise CredentialsError(
                 f"{path} is not encrypted to you: {', '.join(self.public)}, from {self.origin}.\n"
-                f"Use another age identity (set {FILE_VARIABLE}), or ask somebody who is in "
+                f"Use another age identity (set {FILE_VARIABLE}), or ask the owner of a key in "
                 f"{path.parent / 'recipients.txt'} to add your public key there, "
                 "run `./vpc identities reencrypt` and commit."
             )
@@ -123,7 +123,7 @@ def recipients(path: Path) -> list[Recipient]:
         raise CredentialsError(f"{wrong}.\nWrite one `age1…` per line, as `age-keygen -y` prints it.")
     if not found:
         raise CredentialsError(
-            f"{path} names nobody, so nobody could read what is encrypted.\n"
+            f"{path} lists no key, so no key could decrypt the secrets.\n"
             "Write your age public key there, `age1…`, as `age-keygen -y` prints it."
         )
     return found

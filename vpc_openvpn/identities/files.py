@@ -34,7 +34,7 @@ def replace(path: Path, text: str, mode: int) -> None:
 
 def _write(path: Path, text: str, mode: int, *, replace: bool) -> None:
     try:
-        # Made with O_EXCL and mode 0600, so that nobody else can open it at any instant.
+        # Made with O_EXCL and mode 0600, so that no other user can open it at any instant.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         draft = Path(name)
         try:

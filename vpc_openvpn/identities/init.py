@@ -62,7 +62,7 @@ def _begin(store: Store) -> Iterator[str]:
     """Write recipients.txt: the operator alone, whose age identity is made if there is none."""
     if store.secret_paths():
         raise CredentialsError(
-            f"{store.recipients_path} is missing, but there are secrets, which are encrypted to somebody.\n"
+            f"{store.recipients_path} is missing, but there are secrets, encrypted to the keys that it listed.\n"
             f"Restore it: git restore {store.recipients_path}\n"
             "Or write it: the age public keys of all who shall read them, one per line."
         )
@@ -73,7 +73,7 @@ def _begin(store: Store) -> Iterator[str]:
         yield f"created {identity.origin}, your age identity"
         yield "Back it up: without it nothing here can be read."
     text = (
-        "# Whoever has the secret key to one of these age public keys can read the secrets in this folder.\n"
+        "# The secret key to any of these age public keys decrypts the secrets in this folder.\n"
         "# After adding one: ./vpc identities reencrypt\n"
         "# Removing one takes nothing back: who could read a secret may have kept it.\n"
     )

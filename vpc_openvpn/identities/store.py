@@ -162,7 +162,7 @@ class Store:
         if written is None or written.group(1) != material.fingerprint(cert):
             raise CredentialsError(
                 f"{path}: its line `Fingerprint:` is not the certificate's, {material.fingerprint(cert)}.\n"
-                f"Somebody has edited it. Look: git log --patch {path}"
+                f"The file was edited. Look: git log --patch {path}"
             )
         return cert
 

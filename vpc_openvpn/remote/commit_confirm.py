@@ -1,6 +1,6 @@
 """A change that may lock its author out: it takes effect on trial, and stays if a new ssh connection says so.
 
-The host undoes by itself what nobody keeps, by a timer that is armed before the change. The connection that made it
+A timer on the host, armed before the change, undoes it unless it is confirmed. The connection that made it
 proves nothing: a firewall lets established connections live.
 """
 

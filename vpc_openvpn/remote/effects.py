@@ -1,7 +1,7 @@
 """Effects on a host as a whole: each says what it must know, and from that what differs from what should be.
 
-Nothing here depends on what an earlier effect of the same run did: a deploy that died half-way and runs again finds the
-rest of its work by looking.
+Nothing here depends on what an earlier effect of the same run did: a deploy that died half-way and runs again looks for
+what is left to do.
 """
 
 import re
@@ -27,8 +27,8 @@ Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
 
 
 class Effect(Protocol):
-    """Something that should be so on a host. `name` reads as an outcome. `disturbs`: when it changes the host, what was
-    known before about the rest is known no more.
+    """Something that should be so on a host. `name` reads as an outcome. `disturbs`: when it changes the host, what
+    earlier commands found about other effects no longer counts.
     """
 
     @property
@@ -108,7 +108,7 @@ class Packages:
         if missing:
             announce(f"Will install {', '.join(missing)}")
         if units:
-            announce(f"Will have {', '.join(units)} not run, which the site has not asked for")
+            announce(f"Will disable {', '.join(units)}: this site does not use it")
         script = Script()
         if missing:
             if units:
@@ -250,7 +250,8 @@ def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileStat
 class Loaded:
     """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
 
-    The unit `keeper` loads it again where another program has removed it; the programs of `readers` are told not to.
+    The unit `keeper` loads it again where another program has removed it; the programs of `readers` are
+    configured not to.
 
     Whatever it loads has been tried first (`trial`), and a new ssh connection has reached the host: only then is
     anything written that outlives a reboot.

@@ -1,7 +1,7 @@
 """One run at a time on each host.
 
 A run holds a lock on every host that it works on, from a channel of its own ssh connection. It is released when that
-closes, however the run ended; and, where nobody could tell that it ended (the operator's line was cut), when nothing
+closes, however the run ended; and, where the host cannot see that it ended (the operator's line was cut), when nothing
 was heard of it for a while. Of two runs that meet, each with some of the hosts, the one that began first goes on.
 """
 
@@ -100,7 +100,7 @@ def _clock(began: str) -> str:
     return f"{datetime.fromtimestamp(int(began) / 1e9, UTC):%H:%M:%S} UTC" if began.isdecimal() else "just now"
 
 
-# The file holds the token of whoever has, or last had, the lock. Bash, for `read -t`.
+# The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`.
 _HOLD = """
 install -d "$(dirname {lock})" && exec 9>> {lock} || exit
 if ! flock -n 9; then

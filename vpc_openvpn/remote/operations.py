@@ -152,5 +152,5 @@ def proof(script: str, quick_script: str, judge: Callable[..., Verdict], complai
         remind(notice)
     if found.wrong:
         causes = "\n".join(found.wrong)
-        announce(f"Not so now: {complaint}", causes.splitlines())
+        announce(f"Fails now: {complaint}", causes.splitlines())
         yield failure(f"{complaint}:\n{causes}")

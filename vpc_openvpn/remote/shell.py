@@ -1,4 +1,4 @@
-"""The one door for remote commands: a script runs the same on every host, and its answer is told from other output.
+"""The one door for remote commands: a script runs the same on every host, and its answer is apart from other output.
 
 Whatever the user's login shell is (bash, zsh, fish, csh), the script arrives at `sh` as it was written. It runs with
 LC_ALL=C, the system's PATH and umask 022. A line before the answer, on both streams, and a line after it separate the

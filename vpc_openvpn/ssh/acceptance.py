@@ -47,7 +47,7 @@ def wait_for_ssh(hosts: Mapping[str, HostPlan], deadline: float) -> dict[str, pa
 
 
 def judge(name: str, host: HostPlan, key: paramiko.PKey, expected: str | None) -> None:
-    """Accept the `key` that a host shows, if it has the fingerprint `expected` or somebody says so.
+    """Accept the `key` that a host shows, if it has the fingerprint `expected` or the operator says so.
 
     Raises AcceptanceError, and has accepted nothing then.
     """

@@ -180,7 +180,7 @@ def _is_name(name: str) -> bool:
 
 
 def _without(line: str, host: str) -> str:
-    """A line of known_hosts that no longer speaks of `host`; empty if it spoke of nobody else."""
+    """A line of known_hosts without the name `host`; empty if it has no other name."""
     words = line.split()
     if not words or words[0].startswith(("#", "@")):
         return line
