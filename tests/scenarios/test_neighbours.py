@@ -153,6 +153,21 @@ def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host
         nat.succeeds(HELD)
 
 
+TRACKED = "nft 'table ip other { chain forward { type filter hook forward priority 5; ct state new accept; }; }'"
+
+
+def test_a_flow_that_began_while_nothing_masqueraded_it_is_not_lost(world: World) -> None:
+    nat = Host("nat-us-east-1a")
+    flush = "iptables -t nat -F && iptables -F"
+    with (
+        changed(nat, f"{TRACKED} && {flush}", "nft delete table ip other"),
+        Flow(Host("app-us-east-1a"), "ping", WEB) as flow,
+    ):
+        all_fall_silent([flow])
+        nat.succeeds("systemctl reload vpc-openvpn-firewall")
+        all_recover([flow])
+
+
 # --- a boot -------------------------------------------------------------------------------------------------------
 
 # The first load fails, a port that is unplugged holds up network-online.target, and a later file forbids to forward.
