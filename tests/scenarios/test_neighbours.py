@@ -153,6 +153,22 @@ def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host
         nat.succeeds(HELD)
 
 
+def test_a_tunnel_that_another_program_has_changed_is_named(world: World, desk: Host, office: Host) -> None:
+    nat = Host("nat-us-east-1b")
+    office.succeeds("ip address flush dev tun-1")
+    nat.succeeds("ip link set tun-office down")
+    said = spaceless(world.plan())
+    for host, interface, unit in (
+        (office, "tun-1", "openvpn-client@vpc-us-east-1a"),
+        (nat, "tun-office", "openvpn-server@office"),
+    ):
+        restart = f"systemctl restart {unit}"
+        assert f"another program has taken {interface} down, or its address away. Type: {restart}" in said
+        host.succeeds(restart)
+    for address in (APP_A, APP_B):
+        desk.eventually(f"ping -c 1 -W 1 {address}")
+
+
 TRACKED = "nft 'table ip other { chain forward { type filter hook forward priority 5; ct state new accept; }; }'"
 
 
