@@ -75,7 +75,8 @@ ESTABLISHED = [match(STATE, ["established", "related"], "in"), ACCEPT]
         (nft([match(DPORT, {"set": [22, 443]}), ACCEPT]), DESK, ("drop", False)),
         (nft([match(SADDR, "@office"), ACCEPT]), DESK, ("drop", False)),
         (nft([match(MARK, 7), DROP], policy="accept"), DESK, ("accept", False)),
-        # A known port is.
+        # No rule has changed its destination. And a known port is known.
+        (nft([match({"ct": {"key": "status"}}, "dnat", "in"), ACCEPT]), DESK, ("drop", True)),
         (nft([match(DPORT, 22), ACCEPT], hook="input"), BFD, ("drop", True)),
         (nft([match({"meta": {"key": "l4proto"}}, "udp"), ACCEPT], hook="input"), BFD, ("accept", True)),
         (

@@ -243,6 +243,8 @@ def _nft_condition(left: Any, op: str, right: Any) -> Condition:
         layers = ("ip6", "icmpv6", "icmp", "tcp", "udp", "sctp")
         if kind == "payload" and what.get("protocol") in layers and what["protocol"] != packet.protocol:
             return False
+        if kind == "ct" and key == "status" and right == "dnat":
+            return op == "!="  # no rule has changed its destination
         same = _compare(_value(packet, kind, what.get("protocol"), key), right)
         return _not(same) if op == "!=" else same
 

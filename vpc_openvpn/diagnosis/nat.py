@@ -35,7 +35,7 @@ def judge(plan: NatPlan, output: str, ours: Container[object]) -> Findings:
     for obstacle in obstacles(rulesets, packets.values()):
         met[obstacle.verdict.where, obstacle.certain].append(obstacle)
     for (_, certain), each in met.items():
-        sentence = each[0].sentence(", and ".join(obstacle.packet.what for obstacle in each))
+        sentence = each[0].sentence(", and ".join(obstacle.packet.what for obstacle in each), each[1:])
         (result.wrong if certain else result.unproved).append(sentence)
     if private and not masquerades(rulesets, private):
         result.wrong.append(
