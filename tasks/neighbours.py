@@ -22,6 +22,6 @@ _READERS = {
 def readers(plan: HostPlan) -> list[Reader]:
     """What each of these programs is to know, and how it comes to know it."""
     return [
-        Reader(File(path, render(f"any{path}.j2", interfaces=plan.interfaces, unit=paths.BIRD_UNIT)), home, read)
+        Reader(File(path, render(f"any{path}.j2", interfaces=plan.interfaces)), home, read)
         for path, (home, read) in _READERS.items()
     ]

@@ -3,6 +3,7 @@
 desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 ── app-us-east-1X 10.0.2N.10
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -15,6 +16,7 @@ from tests.scenarios.flows import (
     all_recover,
     changed,
     losing_at_most,
+    losing_nothing,
     steady,
     strays,
 )
@@ -310,3 +312,28 @@ def test_packets_for_an_absent_lan_do_not_leave_by_the_line(world: World, desk: 
             ),
         ):
             all_recover([flow])
+
+
+# --- packages -----------------------------------------------------------------------------------------------------
+
+REINSTALL = "apt-get -qq update; apt-get -qq install --reinstall --yes systemd openvpn bird2 iptables >/dev/null 2>&1"
+# Every process of the host has a library in use that is not on the disk any more.
+OUTDATED = "cd /lib/$(uname -m)-linux-gnu && cp -p libc.so.6 libc.new && mv -f libc.new libc.so.6"
+SSHD = "systemctl show -p MainPID ssh"
+RESTART = f"needrestart -q -r a >/dev/null && {SSHD}"
+OURS = "systemctl show -p Id -p MainPID 'vpc-openvpn-*.service' 'openvpn-*@*.service' | grep . | paste - - | sort"
+
+
+@pytest.mark.parametrize("name", ["office", "nat-us-east-1a"])
+def test_upgrades_restart_nothing_of_ours(world: World, desk: Host, name: str) -> None:
+    host = Host(name)
+    ours, sshd = host.succeeds(OURS), host.succeeds(SSHD)
+    assert len(re.findall("MainPID=[1-9]", ours)) >= 3  # BIRD, the keeper, a tunnel
+    with losing_nothing(desk, APP_A, APP_B):
+        host.succeeds(f"export NEEDRESTART_MODE=a; {REINSTALL}")
+        assert host.succeeds(f"{OUTDATED}; {RESTART}") != sshd
+    assert host.succeeds(OURS) == ours
+    assert world.plan("--limit", name).pending == {}
+    # It is our word that counts.
+    host.succeeds(f"rm /etc/needrestart/conf.d/vpc-openvpn.conf && {RESTART}")
+    assert host.succeeds(OURS) != ours
