@@ -209,12 +209,10 @@ def contradictions(lines: str, values: Mapping[str, str], ours: Container[str]) 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Another program's file, whose service must read it: the shell command `read` has it do so, and succeeds where the
-    service does not run; empty where the program reads the file whenever it needs it. The directory `home` is there
-    where the program is installed.
+    service does not run; empty where the program reads the file whenever it needs it.
     """
 
     file: File
-    home: str
     read: str
 
 
@@ -223,15 +221,13 @@ def _unread(reader: Reader, folder: str) -> str:
 
 
 def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileState]) -> Script:
-    """What leaves each file as it should be, and read. A program that is not installed gets no file.
+    """What leaves each file as it should be, and read. A program that is not installed has it from its first start.
 
     Below `unread`, a directory in /run, a file says that a service has yet to read what was written, for the run that
     finds the last one cut short. A reboot has services read everything.
     """
     script = Script()
     for reader in readers:
-        if reader.home not in found:
-            continue
         change = changes([reader.file], [], found)
         if reader.file.path not in found:
             folder = quote(str(PurePosixPath(reader.file.path).parent))
@@ -280,7 +276,7 @@ class Loaded:
             files=[
                 *(item.path for item in self.wanted),
                 self.trial.pending,
-                *(path for each in self.readers for path in (each.home, each.file.path, _unread(each, self.unread))),
+                *(path for each in self.readers for path in (each.file.path, _unread(each, self.unread))),
             ],
             units=[self.service.unit, self.keeper.unit],
             records=[self.service.record, self.keeper.record],
