@@ -5,7 +5,9 @@ desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 �
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.scenarios.flows import (
     strays,
 )
 from tests.scenarios.harness import KEEPER_DROP_IN, Host, World, idle_keeper, lab, spaceless
+from tests.scenarios.states import remember
 
 APP_A, APP_B = "10.0.21.10", "10.0.22.10"
 SITE = {"detour": "off"}  # a tunnel that is lost is a zone that is lost
@@ -337,3 +340,224 @@ def test_upgrades_restart_nothing_of_ours(world: World, desk: Host, name: str) -
     # It is our word that counts.
     host.succeeds(f"rm /etc/needrestart/conf.d/vpc-openvpn.conf && {RESTART}")
     assert host.succeeds(OURS) != ours
+
+
+# --- programs of the owner's, on the office's router and on a NAT, at run time and at boot ------------------------
+
+
+@dataclass(frozen=True)
+class Program:
+    """How its owner sets it up on the router and on a NAT, what he does later, and how it goes; what a deploy names."""
+
+    package: str
+    unit: str
+    office: str
+    nat: str
+    later: str
+    end: str
+    named: str = ""
+
+
+# What the lab has configured becomes NetworkManager's; what netplan has given to networkd, too.
+MANAGES = """
+for link in wan lan; do
+    nmcli connection add type ethernet con-name own-$link ifname $link ipv4.method manual ipv6.method link-local \\
+        ipv4.addresses $(ip -4 -o address show dev $link | sed 's/.*inet \\([^ ]*\\).*/\\1/') \\
+        $(ip -4 route show default dev $link | sed -n 's/.*via \\([^ ]*\\).*/ipv4.gateway \\1/p')
+    nmcli connection up own-$link
+done"""
+RENDERS = """
+sed -i 's/version: 2/version: 2\\n  renderer: NetworkManager/' /etc/netplan/*.yaml && netplan generate
+systemctl stop systemd-networkd.socket systemd-networkd
+systemctl restart NetworkManager && nmcli connection up netplan-eth0"""
+RENDERED = """
+systemctl disable -q --now NetworkManager
+! grep -q renderer: /etc/netplan/*.yaml || { sed -i /renderer:/d /etc/netplan/*.yaml && netplan generate; }"""
+
+ZONES = """
+zone() { firewall-cmd -q --permanent "$@"; }
+zone --zone=external --add-interface=wan; zone --zone=internal --add-interface=lan; zone --new-policy=out
+zone --policy=out --add-ingress-zone=internal; zone --policy=out --add-egress-zone=external
+zone --policy=out --set-target=ACCEPT; systemctl mask -q --now nftables; firewall-cmd -q --reload"""
+
+END_FIREWALLD = """
+systemctl disable -q --now firewalld; systemctl unmask -q nftables
+! systemctl is-enabled -q nftables || systemctl start nftables"""
+
+# The rules of today, with some that were ours another day, and jumps to ours twice.
+SAVED = """
+netfilter-persistent save && sed -i -e '/^-A [A-Z]* -j vpc-openvpn-/p' \\
+    -e '/^.filter/,/^COMMIT/s/^-A vpc-openvpn-forward /-A vpc-openvpn-forward -j DROP\\n&/' /etc/iptables/rules.v4
+grep -q 'forward -j DROP$' /etc/iptables/rules.v4"""
+
+# What dockerd has loaded when it has started, in its order.
+DOCKER = """
+sysctl -qw net.ipv4.ip_forward=1
+ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up
+for chain in '' -BRIDGE -CT -FORWARD -ISOLATION-STAGE-1 -ISOLATION-STAGE-2 -USER; do
+    iptables -w -N DOCKER$chain
+done
+iptables -w -A DOCKER ! -i docker0 -o docker0 -j DROP
+iptables -w -A DOCKER-BRIDGE -o docker0 -j DOCKER
+iptables -w -A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -w -A DOCKER-FORWARD -j DOCKER-CT
+iptables -w -A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1
+iptables -w -A DOCKER-FORWARD -j DOCKER-BRIDGE
+iptables -w -A DOCKER-FORWARD -i docker0 -j ACCEPT
+iptables -w -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+iptables -w -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+iptables -w -P FORWARD DROP
+iptables -w -I FORWARD -j DOCKER-FORWARD
+iptables -w -I FORWARD -j DOCKER-USER
+iptables -w -t nat -N DOCKER
+iptables -w -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+iptables -w -t nat -I POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+"""
+DOCKERD = """
+cat > /etc/systemd/system/test-docker.service <<'EOF'
+[Unit]
+After=network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /root/dockerd
+[Install]
+WantedBy=multi-user.target
+EOF
+systemctl enable -q --now test-docker"""
+# The router's owner has seen to it that desks get to the internet.
+ON_OFFICE = "for way in '-i lan -o wan' '-i wan -o lan'; do iptables -w -I DOCKER-USER $way -j ACCEPT; done"
+END_DOCKER = """
+systemctl disable -q --now test-docker; rm /etc/systemd/system/test-docker.service; ip link delete docker0
+iptables -P FORWARD ACCEPT; iptables -F FORWARD; iptables -t nat -F PREROUTING; iptables -t nat -F POSTROUTING"""
+
+
+def docker(more: str, first: str = "true") -> str:
+    return f"{first}; cat > /root/dockerd <<'EOF'{DOCKER}{more}\nEOF{DOCKERD}"
+
+
+PROGRAMS = {
+    "NetworkManager": Program(
+        "network-manager",
+        "NetworkManager",
+        MANAGES,
+        RENDERS,
+        "systemctl restart NetworkManager; sleep 1; nmcli general reload; nmcli networking off; nmcli networking on",
+        RENDERED,
+    ),
+    "firewalld": Program(
+        "firewalld",
+        "firewalld",
+        ZONES,
+        "true",
+        "firewall-cmd --reload",
+        END_FIREWALLD,
+        "nftables, table inet firewalld, chain filter_FORWARD (",
+    ),
+    "netfilter-persistent": Program(
+        "iptables-persistent",
+        "netfilter-persistent",
+        SAVED,
+        SAVED,
+        "netfilter-persistent start; systemctl restart netfilter-persistent; netfilter-persistent start",
+        "systemctl disable -q --now netfilter-persistent",
+    ),
+    "ufw": Program(
+        "ufw",
+        "ufw",
+        "ufw route allow in on lan out on wan; ufw allow 22/tcp; ufw --force enable",
+        "ufw --force enable",
+        "ufw reload; systemctl restart ufw; ufw disable; ufw --force enable",
+        "ufw disable",
+    ),
+    "Docker": Program("", "test-docker", docker(ON_OFFICE), docker(""), "true", END_DOCKER),
+    "Docker, iptables-legacy": Program(
+        "",
+        "test-docker",
+        docker(ON_OFFICE, LEGACY),
+        docker("", LEGACY),
+        "true",
+        f"{END_DOCKER}; update-alternatives --quiet --auto iptables",
+        "iptables-legacy, table filter, chain FORWARD (policy drop) drops what",
+    ),
+}
+TYPED = re.compile(r"(?:Type|loads it): ((?:firewall-cmd|iptables-legacy) .*?(?:--reload|-j ACCEPT))")
+
+
+@pytest.fixture(scope="module")
+def blank_afterwards(booted: World) -> Iterator[None]:
+    """Packages stay until the module ends; then the router and the first NAT are blank, and deployed anew."""
+    yield
+    for name, address in (("office", "192.168.50.1"), ("nat-us-east-1a", "198.51.100.21")):
+        assert lab("replace", name).status == 0
+        booted.forget_host_key(address)
+    booted.use(booted.baseline)
+    deployed = booted.apply()
+    assert deployed.status == 0, deployed.output
+    remember(booted)
+
+
+@pytest.fixture
+def installing(blank_afterwards: None, world: World) -> Iterator[None]:
+    """What a scenario installs is no trace of it."""
+    yield
+    remember(world)
+
+
+@pytest.mark.usefixtures("installing")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_packets_cross_beside_another_program(world: World, desk: Host, office: Host, name: str) -> None:
+    program, nat = PROGRAMS[name], Host("nat-us-east-1a")
+    set_up = {office: program.office, nat: program.nat}
+    with ThreadPoolExecutor() as at_once, kept(office), kept(nat), ExitStack() as stack:
+
+        def on_both(command: str) -> None:
+            list(at_once.map(lambda host: host.succeeds(command), set_up))
+
+        flows = [Flow(desk, "ping", APP_A), Flow(desk, "ping", APP_B)]
+        all_recover([stack.enter_context(flow) for flow in flows])
+        if program.package:
+            install = f"apt-get -qq install --yes {program.package} >/dev/null"
+            on_both(f"export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; {install}")
+        try:
+            list(at_once.map(Host.succeeds, set_up.keys(), set_up.values()))
+            if program.named:
+                what_is_named_is_typed(world, office, nat, program.named)
+            all_recover(flows)
+            on_both(program.later)
+            all_cross(flows, HELD_WITHIN)
+            on_both("systemctl reboot")
+            all_fall_silent(flows)
+            all_cross(flows, BOOTED_WITHIN)
+            on_both(f"systemctl is-active {program.unit}")
+            planned = world.plan()
+            assert planned.status == 0 and planned.pending == {}, planned.output
+        finally:
+            on_both(program.end)
+            held()
+
+
+def held() -> None:
+    """The keepers of both hosts have done their work."""
+    for name in ("office", "nat-us-east-1a"):
+        Host(name).eventually(HELD, HELD_WITHIN)
+
+
+def all_cross(flows: list[Flow], seconds: int) -> None:
+    """Packets cross within so many seconds, and by our own rules."""
+    all_recover(flows, seconds)
+    Host("app-us-east-1a").eventually(f"ping -c 1 -W 1 {WEB}", seconds)
+    held()
+
+
+def what_is_named_is_typed(world: World, office: Host, nat: Host, named: str) -> None:
+    """What drops packets is named on both hosts, with what to type; that is typed there."""
+    for host in (office, nat):
+        planned = world.plan("--limit", host.name)
+        said = spaceless(planned)
+        assert "Packets cross every tunnel" in planned.pending[host.name] and named in said, said
+        typed = TYPED.findall(said)
+        if host == office:  # `and the same for each tunnel`
+            typed = [command.replace("tun-1", f"tun-{number}") for command in typed for number in (1, 2, 3)]
+        for command in dict.fromkeys(typed):
+            host.answers(f"{command}; [ ! -e /root/dockerd ] || echo '{command}' >> /root/dockerd")
