@@ -1,5 +1,6 @@
 """Own iptables chains, guard routes and routing rules: what may pass, and by which table it is sent."""
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -136,9 +137,47 @@ def loaded(plan: HostPlan) -> Loaded:
         trial=trial(built, plan),
         readers=neighbours.readers(plan),
         unread=paths.UNREAD,
-        routes="ip -json -4 route show table main",
-        objection=partial(cut_off, plan),
+        facts=facts(plan),
+        objection=partial(objection, plan),
     )
+
+
+# taken INTERFACE…: those that are there and that no OpenVPN of ours has made: another program's, or one that stays when
+# its program ends.
+_TAKEN = r"""taken() {
+    units=$(systemctl show --value --property MainPID 'openvpn-client@vpc*.service' openvpn-server@office.service);
+    for each in "$@"; do
+        [ -e "/sys/class/net/$each" ] || continue;
+        for pid in $units; do
+            grep -qs "^iff:[[:space:]]*$each\$" "/proc/$pid/fdinfo/"* || continue;
+            [ $(($(cat "/sys/class/net/$each/tun_flags") & 0x800)) != 0 ] || continue 2;
+        done;
+        echo "taken $each";
+    done;
+}"""
+
+
+def facts(plan: HostPlan) -> str:
+    """A shell command that prints what `objection` judges: the host's own routes as JSON, interfaces that are taken."""
+    taken = re.sub(r"\s+", " ", _TAKEN)
+    return f"ip -json -4 route show table main; {taken}; taken {' '.join(plan.interfaces)}"
+
+
+def objection(plan: HostPlan, said: str) -> str:
+    """Why nothing may be loaded on the host; empty if it may. `said`: what `facts` prints."""
+    lines = said.splitlines()
+    taken = [line.removeprefix("taken ") for line in lines if line.startswith("taken ")]
+    routes = "".join(line for line in lines if not line.startswith("taken "))
+    return "\n".join(filter(None, [*map(partial(_taken, plan), taken), cut_off(plan, routes)]))
+
+
+def _taken(plan: HostPlan, interface: str) -> str:
+    mend = (
+        "give the zone's tunnel another name in site.yml, tunnel: {interface: NAME}, or remove it:"
+        if isinstance(plan, OfficePlan)
+        else "remove it, with the program that made it:"
+    )
+    return f"{interface} is another program's interface, and a tunnel's name: {mend} ip link del {interface}"
 
 
 def cut_off(plan: HostPlan, routes: str) -> str:

@@ -94,7 +94,6 @@ def _zone(plan: OfficePlan, connection: Connection, tunnel: Tunnel) -> str:
         "zone",
         *(tunnel.zone, tunnel.number, connection.interface),
         "" if single else tunnel.office_address,
-        "" if single else int(tunnel.mark.partition("/")[0], 16),
         tunnel.beyond,
         plan.probes.get(tunnel.zone, ""),
         *(other.office_address for each in others for other in each),

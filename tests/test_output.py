@@ -58,3 +58,11 @@ def test_a_closed_pipe_causes_no_traceback(tmp_path: Path, words: list[str], sta
     done = with_output_closed(tmp_path, *words)
     assert done.returncode == status
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_output_that_was_closed_from_the_beginning_brings_no_traceback() -> None:
+    command = "./vpc ssh-config >&- 2>&-; echo $?"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env={**os.environ, "SITE": str(EXAMPLE_SITE)}, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"0\n", b"")

@@ -4,6 +4,7 @@ A command that makes or changes things must not end in the middle because its ou
 """
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -17,12 +18,23 @@ class _Pipe(io.FileIO):
 
 
 def outlive_reader() -> None:
-    """From now on standard output and standard error, by line, discard what cannot be written to a closed pipe."""
+    """From now on standard output and standard error, by line, discard what cannot be written to a closed pipe.
+
+    One that was closed from the beginning is opened, on nothing.
+    """
+    for number in (1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(
             io.BufferedWriter(_Pipe(number, "w", closefd=False)),
-            encoding=stream.encoding,
-            errors=stream.errors,
+            encoding=stream.encoding if stream else "utf-8",
+            errors=stream.errors if stream else "replace",
             line_buffering=True,
         )
         for number, stream in ((1, sys.stdout), (2, sys.stderr))

@@ -41,7 +41,7 @@ holds() {
     echo "routes $(ip -j -4 route show table main)"
     saved=$(iptables-nft-save 2>/dev/null || iptables-save 2>/dev/null)
     printf '%s\n' "$saved" | sed 's/^/iptables /'
-    [ ! -e /proc/net/ip_tables_names ] || iptables-legacy-save 2>/dev/null | sed 's/^/legacy /'
+    ! grep -qs . /proc/net/ip_tables_names || iptables-legacy-save 2>/dev/null | sed 's/^/legacy /'
     nft list tables 2>/dev/null | while read -r _ family table; do
         case $family in ip | inet) ;; *) continue ;; esac
         ! { [ "$family" = ip ] && printf '%s\n' "$saved" | grep -qx "\*$table"; } || continue

@@ -40,10 +40,10 @@ largest() {
     done | sort -n | tail -n 1
 }
 
-# zone NAME NUMBER INTERFACE OWN MARK BEYOND PROBE OTHER…: the kernel's way for a desk's packet, and the probe's answer to
-# the office's address, through the zone's own tunnel (that is what the mark says)
+# zone NAME NUMBER INTERFACE OWN BEYOND PROBE OTHER…: the kernel's way for a desk's packet, and the probe's answer to the
+# office's address, through the zone's own tunnel
 zone() {
-    zone=$1 number=$2 interface=$3 own=$4 mark=$5 beyond=$6 probe=$7; shift 7
+    zone=$1 number=$2 interface=$3 own=$4 beyond=$5 probe=$6; shift 6
     began=$(date +%s)
     until leads_home || [ -e "$drained/$zone" ]; do
         limit=$patience
@@ -51,24 +51,27 @@ zone() {
         [ $(( $(date +%s) - began )) -lt "$limit" ] || break
         sleep 0.5
     done
+    if [ -z "$probe" ] || [ -z "$source" ]; then
+        answer=not-asked
+    elif patiently 3 $((patience / 4)) from_office; then
+        answer=answers
+    elif from_tunnel; then
+        answer=masqueraded-only
+    elif from_elsewhere "$@"; then
+        answer=elsewhere
+    else
+        answer=silent
+    fi
+    echo "probe $zone $answer"
+    # Now, because a health check may have moved the zone to a detour meanwhile.
+    leads_home || :
     echo "$ways"
     for state in doubted silent broken; do
         [ ! -e "$seen/$state.$number" ] || echo "state $zone $state"
     done
     [ ! -e "$drained/$zone" ] || echo "state $zone drained"
-    [ -z "$mark" ] || birdc -s "$socket" show bfd sessions 2>/dev/null |
+    [ -z "$own" ] || birdc -s "$socket" show bfd sessions 2>/dev/null |
         awk -v zone="$zone" -v own="$interface" '$2 == own { print "bfd", zone, $1, $3 }'
-    if [ -z "$probe" ] || [ -z "$source" ]; then
-        echo "probe $zone not-asked"
-    elif patiently 3 $((patience / 4)) from_office; then
-        echo "probe $zone answers"
-    elif from_tunnel; then
-        echo "probe $zone masqueraded-only"
-    elif from_elsewhere "$@"; then
-        echo "probe $zone elsewhere"
-    else
-        echo "probe $zone silent"
-    fi
 }
 leads_home() {
     ways=$(for each in $desks; do
@@ -77,8 +80,9 @@ leads_home() {
     done)
     ! printf '%s\n' "$ways" | grep '^way ' | grep -qv " dev $interface "
 }
+# Bound to the tunnel's interface: whatever the routes say, a detour does not answer for it.
 from_office() {
-    asked ${mark:+-m "$mark"} -I "$source" "$probe"
+    asked -I "$source" -I "$interface" "$probe"
 }
 from_tunnel() {
     asked -I "${own:-$interface}" "$probe"

@@ -65,6 +65,31 @@ def test_a_firewall_that_drops_bfd_is_named_once_for_all_zones() -> None:
     assert "2. another firewall on nat-us-east-1a, nat-us-east-1b" in said
 
 
+def test_an_output_chain_that_drops_the_routers_own_packets_is_named() -> None:
+    only_ssh = nft([match({"payload": {"protocol": "tcp", "field": "dport"}}, 22), {"accept": None}], hook="output")
+    [said] = at_office(f"{WELL}nft {only_ssh}\n").wrong
+    assert "drops the tunnels' own packets to nat-us-east-1a, nat-us-east-1b" in said
+    assert 'oifname "wan" udp dport 1194 accept' in said
+    # Not where that cannot be told: of a packet's own mark, say.
+    unclear = nft([match({"meta": {"key": "mark"}}, 1), {"accept": None}], hook="output")
+    assert at_office(f"{WELL}nft {unclear}\n").wrong == []
+
+    deaf = WELL.replace(" Up", " Down")
+    for number in (1, 2):
+        way = f"10.0.2{number}.3 from 192.168.50.254 via 10.200.{number}.1 dev tun-{number} table vpc-zones"
+        deaf = deaf.replace(way, "RTNETLINK answers: No route to host")
+    bfd = nft(
+        [match({"payload": {"protocol": "udp", "field": "dport"}}, 3784), {"drop": None}],
+        hook="output",
+        policy="accept",
+    )
+    [said] = at_office(f"{deaf}nft {bfd}\n").wrong
+    assert "1. nftables, table inet own, chain base" in said and "BFD's packets to a NAT" in said
+    assert isinstance(NAT, NatPlan)
+    [said] = nat.judge(NAT, f"{WELL_NAT}nft {bfd}\n", ("86",)).wrong
+    assert "drops BFD's packets, by which this NAT says that it lives" in said
+
+
 def test_a_forwarding_chain_fails_a_deploy_where_it_drops_for_certain() -> None:
     drops = at_office(f"{WELL}nft {nft()}\n")
     assert [text.partition(". ")[0] for text in drops.wrong] == [

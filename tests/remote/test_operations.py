@@ -109,7 +109,7 @@ LOADED_WITH: dict[str, Any] = {
     "trial": TRIAL,
     "readers": [],
     "unread": "/run/unread",
-    "routes": "routes",
+    "facts": "facts",
 }
 
 
@@ -141,7 +141,7 @@ def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
 
 
 def test_routes_of_the_host_that_conflict_stop_the_trial() -> None:
-    now = State(units={KEEPER.unit: RUNS}, shown={"show": "", "routes": "docker0"})
+    now = State(units={KEEPER.unit: RUNS}, shown={"show": "", "facts": "docker0"})
     [refusal] = Loaded(**LOADED_WITH, objection=lambda routes: f"{routes.strip()} is cut off").commands(now)
     assert isinstance(refusal, FunctionCommand)
 

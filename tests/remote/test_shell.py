@@ -1,6 +1,7 @@
 """What goes to a host, run by shells of this machine; and what a host prints, told apart."""
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from shlex import quote
@@ -141,3 +142,14 @@ def test_a_refusal_by_sudo_is_passed_on(host: Host) -> None:
 
 def test_bytes_of_any_encoding_are_text() -> None:
     assert list(shell.decoded([b"Gr\xfc\xdfe\n", "Grüße\n".encode()])) == ["Gr\ufffd\ufffde", "Grüße"]
+
+
+def test_the_kernel_ends_a_connection_that_is_dead() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as line:
+        shell.end_when_dead(line)
+        asked = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        asked += line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) * line.getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_KEEPCNT
+        )
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert asked == shell.DEAD == line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000

@@ -3,6 +3,7 @@
 /run is mounted noexec on every host of the lab.
 """
 
+import time
 from contextlib import ExitStack
 
 from tests.scenarios.flows import changed
@@ -20,6 +21,8 @@ QUIET = "for home in /root /home/admin; do mv $home/.bashrc.kept $home/.bashrc; 
 GERMAN = "cp -a /etc/default/locale /root/locale 2>/dev/null; echo LANG=de_DE.UTF-8 > /etc/default/locale"
 NOT_GERMAN = "rm /etc/default/locale; [ ! -e /root/locale ] || mv /root/locale /etc/default/locale"
 NO_GREETING, GREETING = "mv /home/admin/.bashrc /root/bashrc", "mv /root/bashrc /home/admin/.bashrc"
+APT_GIVES_UP = 300  # seconds
+FORWARDING = "Forwarding is on"
 WITHOUT_CONNTRACK = "apt-get -qq remove --yes conntrack >/dev/null 2>&1; apt-get clean"
 # A source of another vendor, which is not there any more.
 GONE = r"sed 's#\(http://[^ /]*\)[^ ]*#\1/gone#' /etc/apt/sources.list > /etc/apt/sources.list.d/other.list"
@@ -69,6 +72,38 @@ def test_each_cause_of_a_failed_installation_is_named(world: World) -> None:
         assert f"[{B.name}] a disk of this host is full:" in said
         assert f"[{C.name}] Error" not in said and C.name not in failed.changed
     world.deploy("--limit", "nat")
+
+
+def test_a_source_that_apt_cannot_read_is_named_at_once(world: World) -> None:
+    A.succeeds(WITHOUT_CONNTRACK)
+    broken = "/etc/apt/sources.list.d/broken.list"
+    with changed(A, f"echo half > {broken}", f"rm {broken}"):
+        began = time.monotonic()
+        said = spaceless(world.deploy_fails("--limit", A.name))
+        assert time.monotonic() - began < APT_GIVES_UP / 2
+        assert "apt cannot read its own sources:" in said and f"{broken}" in said
+    world.deploy("--limit", A.name)
+
+
+def test_an_interface_of_another_program_is_left_alone(world: World) -> None:
+    site = world.copy_of_site()
+    site["zones"][0]["tunnel"] = {"interface": "tun-first"}
+    world.use(site)
+    taken = (
+        "ip tuntap add dev tun-first mode tun && ip address add 172.30.0.1/24 dev tun-first && ip link set tun-first up"
+    )
+    with changed(OFFICE, taken, "ip link delete tun-first"):
+        said = spaceless(world.deploy_fails("--limit", OFFICE.name))
+        assert "tun-first is another program's interface, and a tunnel's name: give the zone's tunnel another" in said
+        assert OFFICE.succeeds("ip -4 -o address show dev tun-first").count("inet ") == 1
+        assert "tun-first" not in OFFICE.succeeds("ip -4 route show table all; grep -rl tun-first /etc/openvpn || true")
+    world.deploy("--limit", OFFICE.name)
+
+
+def test_a_folder_that_a_host_lacks_is_made(world: World) -> None:
+    B.succeeds("rm -r /etc/sysctl.d && sysctl -q -w net.ipv4.ip_forward=0")
+    assert FORWARDING in world.deploy("--limit", B.name).changed[B.name]
+    B.succeeds("test -s /etc/sysctl.d/zz-vpc-openvpn.conf && [ $(cat /proc/sys/net/ipv4/ip_forward) = 1 ]")
 
 
 def test_an_sshd_that_allows_one_session_is_named(world: World) -> None:

@@ -111,6 +111,42 @@ def test_a_site_that_overlaps_a_network_of_the_router_is_refused(world: World, o
     office.succeeds("iptables-save | grep -e '-A vpc-openvpn-mss'")
 
 
+def test_the_proof_reads_what_other_programs_do_not_show(world: World, desk: Host, office: Host) -> None:
+    """Rules of iptables-legacy, chains for a host's own packets, and packets that vanish before any table of IPv4's."""
+    drop = "iptables-legacy -{} FORWARD -i lan -d 10.0.0.0/8 -j DROP"
+    with changed(office, drop.format("A"), drop.format("D")):
+        desk.cannot_reach(APPS[0])
+        said = spaceless(world.deploy_fails("--limit", "office"))
+        assert (
+            "iptables-legacy, table filter, chain FORWARD (-A FORWARD -d 10.0.0.0/8 -i lan -j DROP) drops what" in said
+        )
+    with changed(NATS[0], "iptables-legacy -P FORWARD DROP", "iptables-legacy -P FORWARD ACCEPT"):
+        said = spaceless(world.deploy_fails("--limit", NATS[0].name))
+        assert "iptables-legacy, table filter, chain FORWARD (policy drop) drops what desks send to the zone" in said
+    all_home()
+
+    rule = 'udp dport 3784 oifname "tun-1" drop'
+    own = f"nft 'table ip own {{ chain out {{ type filter hook output priority 0; {rule}; }}; }}'"
+    with changed(office, own, "nft delete table ip own"):
+        said = spaceless(world.deploy_fails("--limit", "office"))
+        assert "1. nftables, table ip own, chain out" in said and "drops BFD's packets to a NAT" in said
+    all_home()
+
+    # The NAT's kernel forwards, by all that can be read of it, and the office reaches the zone: by a detour.
+    rule = "ip saddr 10.0.21.0/24 drop"
+    chain = f"chain in {{ type filter hook ingress device eth0 priority 0; {rule}; }}"
+    netdev = f"nft 'table netdev own {{ {chain}; }}'"
+    with changed(NATS[0], netdev, "nft delete table netdev own"):
+        desk.eventually(f"ping -q -c 1 -W 1 {APPS[0]}")
+        office.succeeds("systemctl restart vpc-openvpn-watch")  # which has judged nothing then
+        said = spaceless(world.deploy_fails("--limit", "office"))
+        assert (
+            f"us-east-1a: its probe {APPS[0]} answers through another zone's NAT, and not through its own" in said
+            or ("us-east-1a: a desk's packets go by a detour" in said)
+        )
+    all_home()
+
+
 def test_the_proof_names_faults_of_a_nat(world: World, desk: Host) -> None:
     site = world.copy_of_site()
     site["office"]["public_address"] = "198.51.100.12"

@@ -97,6 +97,15 @@ def _packets(plan: NatPlan, ways: dict[str, tuple[IPv4Address, IPv4Address, str,
         yield Packet("the address of what desks send to the zone", "postrouting", desk, there, oif=outwards)
         for office in plan.office_addresses[:1]:
             yield Packet("the office's tunnel", "input", office, plan.private_address, "udp", tunnel.port, iif=outwards)
+            yield Packet(
+                "what answers the office's tunnel",
+                "output",
+                plan.private_address,
+                office,
+                "udp",
+                oif=outwards,
+                state="established",
+            )
     if plan.strategy != SINGLE:
         yield Packet(
             "BFD's packets, by which the office hears that this NAT lives",
@@ -106,6 +115,16 @@ def _packets(plan: NatPlan, ways: dict[str, tuple[IPv4Address, IPv4Address, str,
             "udp",
             BFD_PORT,
             iif=tunnel.nat_interface,
+            ttl=255,
+        )
+        yield Packet(
+            "BFD's packets, by which this NAT says that it lives",
+            "output",
+            tunnel.nat_address,
+            tunnel.office_address,
+            "udp",
+            BFD_PORT,
+            oif=tunnel.nat_interface,
             ttl=255,
         )
     if "private" in ways and (outwards := ways["private"][3].interface):

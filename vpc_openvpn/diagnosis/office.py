@@ -11,6 +11,7 @@ from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, tables
 from vpc_openvpn.site.plan import ZONES, OfficePlan, Tunnel
 
 BFD_PORT = 3784
+ANY = IPv4Address("0.0.0.0")  # the kernel chooses the source
 
 
 def judge(plan: OfficePlan, output: str, ours: Container[object], *, patient: bool) -> Findings:
@@ -35,6 +36,7 @@ class _Office:
     def findings(self) -> Findings:
         result = Findings(complaints(self._found))
         result.wrong += self._large()
+        result.wrong += self._own()
         result.wrong += self._ways()
         self._forwarding(result)
         self._probes(result)
@@ -129,14 +131,24 @@ class _Office:
                 yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES}"
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
-                causes = [each.sentence("BFD's packets, which say that a NAT lives") for each in self._deaf(tunnel)]
+                causes = [each.sentence(each.packet.what) for each in self._deaf(tunnel)]
                 causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
                 yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
 
     def _deaf(self, tunnel: Tunnel) -> list[Obstacle]:
-        ends = tunnel.nat_address, tunnel.office_address
-        packet = Packet("BFD", "input", *ends, "udp", BFD_PORT, iif=self._home(tunnel), ttl=255)
-        return obstacles(self._rulesets, [packet])
+        return obstacles(self._rulesets, _bfd(tunnel, self._home(tunnel)))
+
+    def _own(self) -> Iterator[str]:
+        """Chains that drop what the router itself sends through the internet to a NAT."""
+        outwards = routes.default_interface(document(self._found, "routes"))
+        found: dict[str, tuple[Obstacle, list[str]]] = {}
+        for tunnel in self._plan.tunnels:
+            packet = Packet("", "output", ANY, tunnel.remote, "udp", tunnel.port, oif=outwards)
+            for each in obstacles(self._rulesets, [packet] if outwards else []):
+                if each.certain:
+                    found.setdefault(each.verdict.where, (each, []))[1].append(tunnel.nat_host)
+        for obstacle, nats in found.values():
+            yield obstacle.sentence(f"the tunnels' own packets to {', '.join(nats)}")
 
     # --- firewalls ---------------------------------------------------------------------------------------------------
 
@@ -188,6 +200,16 @@ class _Office:
                     f"{network}: this router has no way to it but its default route, so nothing was proved for desks"
                     f" there. Is its port down, or its route missing? See: ip route get {desk}"
                 )
+
+
+def _bfd(tunnel: Tunnel, interface: str) -> Sequence[Packet]:
+    here, there = tunnel.office_address, tunnel.nat_address
+    return (
+        Packet(
+            "BFD's packets, which say that a NAT lives", "input", there, here, "udp", BFD_PORT, iif=interface, ttl=255
+        ),
+        Packet("BFD's packets to a NAT", "output", here, there, "udp", BFD_PORT, oif=interface, ttl=255),
+    )
 
 
 def _crossing(tunnel: Tunnel, desk: IPv4Address, lan: str, interface: str) -> Sequence[Packet]:

@@ -89,6 +89,13 @@ def _words(rule: dict[str, Any]) -> str:
     return " ".join(words)
 
 
+def default_interface(routes: str) -> str:
+    """The interface of the default route that counts; empty where there is none, or several share the packets."""
+    defaults = [each for each in _parsed(routes) if each.get("dst") == "default"]
+    best = min(defaults, key=lambda each: int(each.get("metric", 0)), default={})
+    return str(best.get("dev", ""))
+
+
 def default_routes(routes: str) -> list[str]:
     """The gateways of the default routes that serve at the same time: those of the lowest metric."""
     defaults = [each for each in _parsed(routes) if each.get("dst") == "default"]

@@ -34,7 +34,12 @@ errors() { echo "$said" | grep -E '^(E|W|Err|dpkg):? ?' | sed 's/^/    /' | head
 
 update() {
     while said=$(apt-get -qq update 2>&1); status=$?; [ $status -ne 0 ]; do
-        case $said in *'Could not get lock'*) ;; *) return ;; esac
+        case $said in
+            *'Could not get lock'*) ;;
+            *Malformed* | *'sources could not be read'*)
+                fail "apt cannot read its own sources:" "$(errors)" "Mend that file, and type: apt-get update" ;;
+            *) return ;;
+        esac
         [ "$(left)" -gt 0 ] || fail "another apt has held its lock for five minutes:" "$(errors)"
         sleep 5
     done

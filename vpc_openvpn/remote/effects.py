@@ -255,7 +255,7 @@ class Loaded:
     `show` prints what the kernel holds; the unit leaves the same, as it was right after loading, in its record behind
     the inputs' sums. Comparing the two needs no opinion on how the kernel's tools spell a rule.
 
-    Nothing is tried or loaded where `objection` finds a reason against it in what the command `routes` prints.
+    Nothing is tried or loaded where `objection` finds a reason against it in what the command `facts` prints.
     """
 
     name: str
@@ -266,7 +266,7 @@ class Loaded:
     trial: Trial
     readers: Sequence[Reader]
     unread: str
-    routes: str
+    facts: str
     objection: Callable[[str], str]
     disturbs = True  # readers' services may set interfaces up again
 
@@ -280,11 +280,11 @@ class Loaded:
             ],
             units=[self.service.unit, self.keeper.unit],
             records=[self.service.record, self.keeper.record],
-            show=[self.show, self.routes],
+            show=[self.show, self.facts],
         )
 
     def commands(self, now: State) -> Commands:
-        if reason := self.objection(now.shown.get(self.routes, "")):
+        if reason := self.objection(now.shown.get(self.facts, "")):
             announce("Will not load", reason.splitlines())
             yield failure(reason)
             return

@@ -138,6 +138,7 @@ def _put(file: File) -> str:
 # Takes its part of standard input, and nothing of the next one's. A connection that breaks ends the input early: what
 # has not its whole length is not put in place.
 _PUT = """put() (
+    [ -d "${1%/*}" ] || install -d -m 755 "${1%/*}"
     umask 077
     head -c "$3" > "$1.new" && [ "$(stat -c %s "$1.new")" = "$3" ] && chown root:root "$1.new" && chmod "$2" "$1.new" &&
         mv -f "$1.new" "$1" || { rm -f "$1.new"; echo "could not write $1" >&2; exit 1; }

@@ -5,6 +5,7 @@ LC_ALL=C, the system's PATH and umask 022. A line before the answer, on both str
 answer from what shells and sudo print. Those lines hold a token of this run: nothing else on a host can print them.
 """
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from secrets import token_hex
 from typing import Unpack
@@ -33,13 +34,17 @@ NO_SESSION = (
     " names there, and type: systemctl reload ssh"
 )
 
+DEAD = 60  # seconds; a change of the firewall that cuts its own connection has undone itself by then
+# tcp(7). The first three for a connection that waits, the last for one that sends; in seconds, and milliseconds.
+_KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": DEAD * 1000}
+
 _ENVIRONMENT = "export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin; umask 022"
 
 # Login shells disagree about these between single quotes: csh ends at a newline and expands `!`, fish unescapes `\\`.
 # printf's own escapes stand for them; always four digits, so that a digit may follow.
 _ESCAPES = str.maketrans({"\\": "\\0134", "'": "\\0047", "!": "\\0041", "\n": "\\n"})
 
-_warned: set[str] = set()  # names of hosts
+_warned: set[str] = set()  # lines
 
 
 def enclosed(script: str) -> str:
@@ -95,11 +100,11 @@ def answer(host: Host, said: Said, *, succeeded: bool) -> list[OutputLine]:
 
 
 def warn(host: Host, said: Said) -> None:
-    """Say, once per host, that lines come before its answers, and what prints them."""
+    """Say, once in a run for each such line, that lines come before a host's answers, and what prints them."""
     first = next((line.line.strip() for line in said.noise if line.line.strip()), "")
-    if not first or host.name in _warned:
+    if not first or first in _warned:
         return
-    _warned.add(host.name)
+    _warned.add(first)
     if first.startswith("sudo: "):
         advice = (
             "sudo prints it before every command, and may wait for a name server first. If it cannot resolve the host,"
@@ -115,6 +120,13 @@ def warn(host: Host, said: Said) -> None:
 
 class Connector(SSHConnector):
     """pyinfra's own ssh connector, with every command through the door."""
+
+    def connect(self) -> None:
+        """As pyinfra does, and so that a connection over which nothing comes any more ends within `DEAD` seconds."""
+        super().connect()
+        transport = self.client.get_transport() if self.client else None
+        if transport and isinstance(transport.sock, socket.socket):  # not where ssh itself is jumped through
+            end_when_dead(transport.sock)
 
     def begin(self, command: StringCommand, **arguments: Unpack[ConnectorArguments]) -> Channel:
         """Start a command; the channel of an ssh session to it. Raises `OSError` where sshd gives none."""
@@ -169,6 +181,14 @@ class Connector(SSHConnector):
         for line in output:
             said.take(line.buffer_name, line.line)
         return succeeded, CommandOutput(answer(self.host, said, succeeded=succeeded))
+
+
+def end_when_dead(line: socket.socket) -> None:
+    """Have the kernel close a TCP connection whose other end has been silent for `DEAD` seconds."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if option := getattr(socket, name, None):  # not each system has each
+            line.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def decoded(lines: Iterable[bytes]) -> Iterator[str]:

@@ -97,8 +97,16 @@ def _address(value: object) -> IPv4Address:
     try:
         address = IPv4Interface(text).ip
     except ValueError:
-        raise refuse("is not an IPv4 address", "write four numbers, such as 192.0.2.1") from None
+        raise refuse("is not an IPv4 address", _four_numbers(text)) from None
     raise refuse("is a network where one address belongs", f"write {address}")
+
+
+def _four_numbers(text: str) -> str:
+    """What to write instead. Programs differ about leading zeros: some take such numbers for octal ones."""
+    parts = text.split(".")
+    if len(parts) == 4 and all(part.isdecimal() and part.isascii() and int(part) < 256 for part in parts):
+        return f"write it without leading zeros: {'.'.join(str(int(part)) for part in parts)}"
+    return "write four numbers, such as 10.0.1.10"
 
 
 def _network(value: object) -> IPv4Network:
