@@ -37,17 +37,13 @@ _begun: list[bool] = []
 def begin() -> None:
     """End the run if its options make no sense, and set pyinfra up. `config.py` calls it, before there are hosts.
 
-    From here on: Ctrl-C ends the run with status 130; a reader of its output that goes away does not end it; without a
-    terminal a failed host ends it instead of a question; ssh keys and known_hosts are read as `vpc_openvpn.ssh` does;
-    every remote command goes by `remote.shell`; operations read no source files; hosts that an operation does not
-    concern are not listed.
+    From here on: Ctrl-C ends the run with status 130; a reader of its output that goes away does not end it; ssh keys
+    and known_hosts are read as `vpc_openvpn.ssh` does; every remote command goes by `remote.shell`; operations read no
+    source files; hosts that an operation does not concern are not listed.
     """
     outlive_reader()
-    terminal = sys.stdin.isatty()
-    if complaint := complaint_about(_options(), terminal=terminal):
+    if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
         sys.exit(complaint)
-    if not terminal and state.should_raise_failed_hosts:
-        state.should_raise_failed_hosts = lambda _state: True
     signal.signal(signal.SIGINT, _interrupted)
     ssh_keys.adopt()
     host_keys.adopt()
@@ -61,11 +57,16 @@ def begin() -> None:
 
 
 def check(names: Iterable[str]) -> None:
-    """End the run if it has not begun by `begin`, or if an option names a host or group that is none of `names`."""
+    """End the run if it has not begun by `begin`, or if an option names a host or group that is none of `names`.
+
+    Without a terminal a host that fails ends the run from here on: only by now has pyinfra chosen to ask a question.
+    """
     if not _begun:
         sys.exit(f"pyinfra has not read {ROOT / 'config.py'}. Type: cd {ROOT}    (or: pyinfra --chdir {ROOT} …)")
     if complaint := unknown_host(_options(), list(names)):
         sys.exit(complaint)
+    if not sys.stdin.isatty() and state.should_raise_failed_hosts:
+        state.should_raise_failed_hosts = lambda _state: True
 
 
 def _options() -> Mapping[str, Any]:
