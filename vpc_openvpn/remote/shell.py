@@ -44,7 +44,7 @@ _ENVIRONMENT = "export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sb
 # printf's own escapes stand for them; always four digits, so that a digit may follow.
 _ESCAPES = str.maketrans({"\\": "\\0134", "'": "\\0047", "!": "\\0041", "\n": "\\n"})
 
-_warned: set[str] = set()  # lines
+_warned: set[tuple[str, object]] = set()
 
 
 def enclosed(script: str) -> str:
@@ -100,11 +100,12 @@ def answer(host: Host, said: Said, *, succeeded: bool) -> list[OutputLine]:
 
 
 def warn(host: Host, said: Said) -> None:
-    """Say, once in a run for each such line, that lines come before a host's answers, and what prints them."""
+    """Say, once in a run for each such line and user, that lines come before a host's answers, and what prints them."""
     first = next((line.line.strip() for line in said.noise if line.line.strip()), "")
-    if not first or first in _warned:
+    user = host.data.get("ssh_user")
+    if not first or (first, user) in _warned:
         return
-    _warned.add(first)
+    _warned.add((first, user))
     if first.startswith("sudo: "):
         advice = (
             "sudo prints it before every command, and may wait for a name server first. If it cannot resolve the host,"
@@ -112,7 +113,7 @@ def warn(host: Host, said: Said) -> None:
         )
     else:
         advice = (
-            f"a start-up file of {host.data.get('ssh_user')}'s login shell prints it, for bash /etc/bash.bashrc or"
+            f"a start-up file of {user}'s login shell prints it, for bash /etc/bash.bashrc or"
             " ~/.bashrc. Remove it there, or write before it: [ -t 1 ] || return"
         )
     host.log_styled(f"{first!r} precedes each answer and is ignored: {advice}", fg="yellow", log_func=logger.warning)
