@@ -90,6 +90,31 @@ def test_an_output_chain_that_drops_the_routers_own_packets_is_named() -> None:
     assert "drops BFD's packets, by which this NAT says that it lives" in said
 
 
+def test_a_tunnel_from_which_nothing_comes_has_its_causes_in_aws() -> None:
+    silent = "wrong no answer from 10.200.1.1 (nat-us-east-1a) through tun-1; openvpn-client@x is active, and says:\n"
+    [said] = at_office(f"{WELL}{silent}wrong     TLS handshake failed\n").wrong
+    assert "TLS handshake failed\nWhere nothing has come back" in said
+    assert "2. nat-us-east-1a's security group does not admit UDP 1194 from the office's address: aws ec2" in said
+    assert "3. 198.51.100.21 is not nat-us-east-1a's: aws ec2 describe-addresses --public-ips 198.51.100.21" in said
+    down = f"{silent}wrong     another program has taken tun-1 down, or its address away. Type: systemctl restart x\n"
+    [said] = at_office(f"{WELL}{down}").wrong
+    assert "security group" not in said
+
+
+def test_a_nat_that_masquerades_all_is_told_to_leave_the_vpc_out() -> None:
+    assert isinstance(NAT, NatPlan)
+    masquerade = nft([{"masquerade": None}], hook="postrouting", policy="accept", kind="nat")
+    [said] = nat.judge(NAT, f"{WELL_NAT}nft {masquerade}\n", ("86",)).wrong
+    assert "gives another source address to what desks send to the zone." in said
+    assert "Leave the VPC out of that rule, in /etc/nftables.conf: ip daddr != 10.0.0.0/16" in said
+
+
+def test_the_internet_is_not_proved_by_the_office_alone() -> None:
+    assert isinstance(NAT, NatPlan)
+    [said] = nat.judge(NAT, f"{WELL_NAT}leaves office http://mirror\n", ("86",)).unproved
+    assert said.endswith("was not proved (no answer: http://mirror)")
+
+
 def test_a_forwarding_chain_fails_a_deploy_where_it_drops_for_certain() -> None:
     drops = at_office(f"{WELL}nft {nft()}\n")
     assert [text.partition(". ")[0] for text in drops.wrong] == [

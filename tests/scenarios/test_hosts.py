@@ -96,14 +96,15 @@ def test_an_interface_of_another_program_is_left_alone(world: World) -> None:
         said = spaceless(world.deploy_fails("--limit", OFFICE.name))
         assert "tun-first is another program's interface, and a tunnel's name: give the zone's tunnel another" in said
         assert OFFICE.succeeds("ip -4 -o address show dev tun-first").count("inet ") == 1
-        assert "tun-first" not in OFFICE.succeeds("ip -4 route show table all; grep -rl tun-first /etc/openvpn || true")
+        OFFICE.fails("grep -rl tun-first /etc/openvpn")
     world.deploy("--limit", OFFICE.name)
 
 
 def test_a_folder_that_a_host_lacks_is_made(world: World) -> None:
-    B.succeeds("rm -r /etc/sysctl.d && sysctl -q -w net.ipv4.ip_forward=0")
-    assert FORWARDING in world.deploy("--limit", B.name).changed[B.name]
-    B.succeeds("test -s /etc/sysctl.d/zz-vpc-openvpn.conf && [ $(cat /proc/sys/net/ipv4/ip_forward) = 1 ]")
+    gone = "mv /etc/sysctl.d /root/sysctl.d && sysctl -q -w net.ipv4.ip_forward=0"
+    with changed(B, gone, "cp -an /root/sysctl.d/. /etc/sysctl.d/ && rm -r /root/sysctl.d"):
+        assert FORWARDING in world.deploy("--limit", B.name).changed[B.name]
+        B.succeeds("test -s /etc/sysctl.d/zz-vpc-openvpn.conf && [ $(cat /proc/sys/net/ipv4/ip_forward) = 1 ]")
 
 
 def test_an_sshd_that_allows_one_session_is_named(world: World) -> None:

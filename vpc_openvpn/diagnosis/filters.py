@@ -18,7 +18,9 @@ DEEPEST = 16  # jumps from chain to chain; the kernel allows as many
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet at one hook; `what` names it in a message. `port` is the destination's, None: any."""
+    """One packet at one hook; `what` names it in a message. `port` is the destination's, None: any. `within` is the
+    network of the destination, where a message names that.
+    """
 
     what: str
     hook: Hook
@@ -30,6 +32,7 @@ class Packet:
     oif: str = ""
     state: str = "new"
     ttl: int = 64
+    within: str = ""
 
 
 Condition: TypeAlias = Callable[[Packet], Judgement]

@@ -57,7 +57,11 @@ def _mend(packet: Packet, verdict: Verdict) -> str:
     if verdict.owner == "firewalld":
         return f"Type: {'; '.join(f'firewall-cmd {each}' for each in [*_firewalld(packet), '--reload'])}"
     if verdict.outcome == "nat":
-        example = 'oifname "wan"' if verdict.table.kind == "nftables" else "-o wan"
+        nft = verdict.table.kind == "nftables"
+        if not packet.oif.startswith("tun"):  # one interface for the VPC and the internet
+            example = f"ip daddr != {packet.within}" if nft else f"! -d {packet.within}"
+            return f"Leave the VPC out of that rule, in {_source(verdict)}: {example}"
+        example = 'oifname "wan"' if nft else "-o wan"
         return f"Give that rule the internet line's interface, in {_source(verdict)}: {example}, say"
     if verdict.owner == "ufw" and packet.hook == "forward":
         return f"Type: ufw route allow in on {packet.iif} out on {packet.oif}"

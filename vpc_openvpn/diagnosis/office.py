@@ -1,5 +1,6 @@
 """What the office router's answers mean: `templates/office/proof.sh` has asked."""
 
+import re
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -34,7 +35,7 @@ class _Office:
         self._lost: set[str] = set()  # zones of which it is known why their probes do not answer
 
     def findings(self) -> Findings:
-        result = Findings(complaints(self._found))
+        result = Findings([*map(self._with_causes, complaints(self._found))])
         result.wrong += self._large()
         result.wrong += self._own()
         result.wrong += self._ways()
@@ -48,6 +49,27 @@ class _Office:
                 " either, and with a fixed `office.public_address` the NATs admit only what that lists"
             )
         return result
+
+    def _with_causes(self, complaint: str) -> str:
+        """What AWS may lack, for a tunnel from whose NAT nothing comes at all."""
+        match = re.match(r"no answer from .* through (\S+);", complaint)
+        connection = next((each for each in self._plan.connections if match and each.interface == match[1]), None)
+        if connection is None or len(connection.tunnels) > 1 or "another program has taken" in complaint:
+            return complaint
+        tunnel = connection.tunnel
+        groups = (
+            "aws ec2 describe-network-interfaces --filters"
+            f" Name=association.public-ip,Values={tunnel.remote} --query 'NetworkInterfaces[].Groups'"
+        )
+        causes = [
+            f"what a deploy to {tunnel.nat_host} says: OpenVPN does not run there, or a firewall of its own drops it",
+            f"{tunnel.nat_host}'s security group does not admit UDP {tunnel.port} from the office's address: {groups}",
+            f"{tunnel.remote} is not {tunnel.nat_host}'s: aws ec2 describe-addresses --public-ips {tunnel.remote}",
+            "the route table of its subnet has no 0.0.0.0/0 to the internet gateway (console: VPC → Subnets)",
+        ]
+        return (
+            f"{complaint}\nWhere nothing has come back (TLS handshake failed), likely, in this order:{in_order(causes)}"
+        )
 
     def _large(self) -> Iterator[str]:
         by_size = defaultdict(list)
@@ -131,7 +153,8 @@ class _Office:
                 yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES}"
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
-                causes = [each.sentence(each.packet.what) for each in self._deaf(tunnel)]
+                same = " (and the same for each tunnel)" if len(zones) > 1 else ""
+                causes = [each.sentence(each.packet.what) + same for each in self._deaf(tunnel)]
                 causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
                 yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
 
