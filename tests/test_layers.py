@@ -35,7 +35,7 @@ PURE = {
         *("collections", "dataclasses", "difflib", "functools", "ipaddress", "itertools", "pathlib", "re", "typing"),
         *("pydantic", "pydantic_core", "yaml"),
     },
-    "diagnosis": {"collections", "dataclasses", "ipaddress", "itertools", "json", "shlex", "typing"},
+    "diagnosis": {"collections", "dataclasses", "ipaddress", "itertools", "json", "re", "shlex", "typing"},
 }
 LOADER = {"os"}
 IO_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}

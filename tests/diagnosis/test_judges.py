@@ -101,7 +101,7 @@ def test_a_tunnel_from_which_nothing_comes_has_its_causes_in_aws() -> None:
     assert "security group" not in said
 
 
-def test_a_nat_that_masquerades_all_is_told_to_leave_the_vpc_out() -> None:
+def test_a_nats_masquerade_of_all_packets_leaves_the_vpc_out() -> None:
     assert isinstance(NAT, NatPlan)
     masquerade = nft([{"masquerade": None}], hook="postrouting", policy="accept", kind="nat")
     [said] = nat.judge(NAT, f"{WELL_NAT}nft {masquerade}\n", ("86",)).wrong
