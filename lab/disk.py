@@ -13,6 +13,7 @@ from lab import layout
 from lab.layout import Cable, Host, sixth
 
 # Also a command by ssh begins with it: Debian's bash reads ~/.bashrc for those.
+_DEAD_SOURCE = f"deb [trusted=yes] http://{layout.WEB.ip}/vendor ./\n"  # of another vendor; answers 404
 _BASHRC = 'echo "Welcome to $(uname -n). Authorized use only."\n'
 ROOT_HOME, ADMIN_HOME = "root", "home/admin"
 
@@ -53,6 +54,7 @@ def files(host: Host) -> Mapping[str, str]:
         "etc/locale.conf": language,  # of which the former is a link since Debian 13
         f"{ROOT_HOME}/.bashrc": _BASHRC,
         f"{ADMIN_HOME}/.bashrc": _BASHRC,
+        "etc/apt/sources.list.d/vendor.list": _DEAD_SOURCE,
     }
     if host.networkd:
         found["etc/netplan/50-cloud-init.yaml"] = _netplan(host)

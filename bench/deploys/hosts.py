@@ -14,9 +14,9 @@ SETTLING = 60.0  # seconds that everything gets to come to rest
 POLL = 0.1  # seconds
 
 # A cloud's image has Python, and lists of packages that are too old to install from. python3-apt is Ansible's, whose
-# file transfers do not survive a shell that greets.
+# file transfers do not survive a shell that greets, nor its apt a source that answers 404.
 _LIKE_A_CLOUDS = """
-rm -f /root/.bashrc /home/admin/.bashrc
+rm -f /root/.bashrc /home/admin/.bashrc /etc/apt/sources.list.d/vendor.list
 apt-get -qq update
 apt-get -qq install --yes --no-install-recommends python3 python3-apt
 apt-get clean
@@ -27,7 +27,7 @@ touch -d '2 days ago' /var/lib/apt/lists
 # Every file and link where the cookbook puts any, the units, settings and packages, and what the kernel holds of ours.
 _MANIFEST = r"""
 cd /
-places="etc/vpc-openvpn etc/openvpn etc/sysctl.d etc/systemd/system usr/local/lib/vpc-openvpn"
+places="etc/vpc-openvpn etc/iproute2 etc/openvpn etc/sysctl.d etc/systemd/system usr/local/lib/vpc-openvpn"
 find $places -printf '%p %y %m %u:%g %l\n' | sort
 find $places -type f -exec sha256sum {} + | sort -k 2
 systemctl show -p Id,ActiveState,UnitFileState bird.service $(ls etc/systemd/system/multi-user.target.wants)

@@ -17,7 +17,7 @@ SSH_CONFIG, INVENTORY, KNOWN_HOSTS = "ssh_config", "inventory.yml", "known_hosts
 _PATHS = (
     "find etc/vpc-openvpn usr/local/lib/vpc-openvpn etc/sysctl.d/zz-vpc-openvpn.conf"
     " etc/openvpn/*/*.conf etc/systemd/system/vpc-openvpn-*.service etc/systemd/system/openvpn-*@*.service*"
-    " etc/systemd/networkd.conf.d etc/systemd/network/0-vpc-openvpn.network"
+    " etc/systemd/networkd.conf.d etc/systemd/network/0-vpc-openvpn.network etc/iproute2/rt_*.d/vpc-openvpn.conf"
 )
 _UNITS = "ls /etc/systemd/system/multi-user.target.wants | grep -e '^vpc-openvpn-' -e @"
 
