@@ -15,7 +15,7 @@ from vpc_openvpn.output import outlive_reader
 
 HERE = Path(__file__).parents[1]
 LAB = (sys.executable, "-m", "lab")
-DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
+PLAN = ("pyinfra", "inventory.py", "deploy.py", "--dry")  # `./vpc plan` shows each line: of a first deploy, a thousand
 DESK = "desk"
 
 
@@ -44,7 +44,7 @@ def main() -> int:
 
 NEXT = """
   .venv/bin/python -m lab list                                        its hosts
-  .venv/bin/python -m lab run -- pyinfra inventory.py deploy.py       deploy again: nothing changes
+  .venv/bin/python -m lab run -- ./vpc deploy                         deploy again: nothing changes
   .venv/bin/python -m lab exec nat-us-east-1a -- sysctl -w net.ipv4.ip_forward=0
   .venv/bin/python -m lab run -- ./vpc drift                          see that it was noticed; deploy to mend it
   .venv/bin/python -m lab exec desk -- ping 10.0.21.10                from a desk to zone us-east-1a; while that runs:
@@ -70,10 +70,10 @@ def boot() -> list[dict[str, Any]]:
 
 def plan_and_deploy() -> None:
     """A dry run, then the deploy."""
-    heading("What a deploy would do (with --diff: every line of it)")
-    show(*LAB, "run", "--", *DEPLOY, "--dry")
+    heading("What a deploy would do (./vpc plan: every line of it)")
+    show(*LAB, "run", "--", *PLAN)
     heading("Deploy")
-    show(*LAB, "run", "--", *DEPLOY, "-y")
+    show(*LAB, "run", "--", "./vpc", "deploy", "-y")
 
 
 def see_packets_cross(zones: dict[str, str], web: str) -> None:
