@@ -105,7 +105,7 @@ def test_a_replacement_with_other_addresses_is_rebuilt(world: World, desk: Host,
         done = rebuild(world, "us-east-1b", "--host-key", key_of(B))
         assert done.status == 0, done.output
         assert "The office router does not match the site file (Tunnels are configured" in done.output
-        assert "it is deployed to as well" in done.output
+        assert "it is deployed as well" in done.output
         assert hop(desk, APPS[1]) == "10.200.2.1"
     assert "198.51.100.32" in Host("app-us-east-1b").succeeds("curl -sf -m 2 http://198.51.100.200/")
     assert world.plan().pending == {}
