@@ -39,6 +39,7 @@ BASE_PACKAGES = (
     "kmod",
     "locales",
     "needrestart",
+    "netbase",
     "netplan.io",
     "nftables",
     "openssh-server",

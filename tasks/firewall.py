@@ -34,7 +34,8 @@ UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked o
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """What a host loads (`rules`, `routes`), what loads it, and the units that do so at boot and then keep it loaded.
+    """What a host loads (`rules`, `routes`), what loads it, and the units that do so at boot, then keep it loaded, and
+    load it after another firewall's start.
 
     `names` are for people: of the routing tables, and of the protocol that marks rules and routes as ours.
     """
@@ -44,6 +45,7 @@ class Firewall:
     loader: File
     unit: File
     keeper: File
+    again: File
     names: tuple[File, ...]
 
 
@@ -82,13 +84,16 @@ def firewall(plan: HostPlan) -> Firewall:
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,
         ),
-        unit=_view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER),
+        unit=_view(
+            f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT
+        ),
         keeper=_view(
             f"{paths.UNITS}/{paths.KEEPER_UNIT}",
             "any",
             loader=paths.FIREWALL_LOADER,
             record=paths.record(paths.KEEPER_UNIT),
         ),
+        again=_view(f"{paths.UNITS}/{paths.AGAIN_UNIT}", "any", loader=paths.FIREWALL_LOADER),
         names=tuple(names),
     )
 
@@ -129,9 +134,10 @@ def loaded(plan: HostPlan) -> Loaded:
         name="Firewall and guard routes are loaded",
         service=Service(paths.FIREWALL_UNIT, inputs, paths.record(paths.FIREWALL_UNIT)),
         keeper=Service(paths.KEEPER_UNIT, (built.loader,), paths.record(paths.KEEPER_UNIT)),
+        again=Service(paths.AGAIN_UNIT, (), ""),
         wanted=[
             *map(Directory, (paths.HOME, paths.LIB, paths.IPROUTE, *folders)),
-            *(*built.names, *inputs, built.keeper),
+            *(*built.names, *inputs, built.keeper, built.again),
         ],
         show=f"{paths.FIREWALL_LOADER} show",
         trial=trial(built, plan),

@@ -21,6 +21,7 @@ TABLE_NAMES = f"{IPROUTE}/rt_tables.d/vpc-openvpn.conf"
 PROTOCOL_NAME = f"{IPROUTE}/rt_protos.d/vpc-openvpn.conf"
 FIREWALL_UNIT = "vpc-openvpn-firewall.service"
 KEEPER_UNIT = "vpc-openvpn-keeper.service"
+AGAIN_UNIT = "vpc-openvpn-again.service"
 TRIAL = f"{RUN}/trial"  # a change of the firewall that no new connection has confirmed yet
 UNDO_UNIT = "vpc-openvpn-undo"
 UNITS = "/etc/systemd/system"

@@ -96,6 +96,7 @@ def test_a_running_service_is_restarted_where_its_record_differs(
 
 LOADER = Service("load.service", (CONF,), "/run/load.record")
 KEEPER = Service("keep.service", (CONF,), "/run/keep.record")
+AGAIN = Service("again.service", (), "")
 TRIAL = Trial((CONF,), begin="try", keep="keep", pending="/run/pending", seconds=1, advice="")
 LOADED = sums([CONF]) + "rule\n"
 
@@ -104,6 +105,7 @@ LOADED_WITH: dict[str, Any] = {
     "name": "",
     "service": LOADER,
     "keeper": KEEPER,
+    "again": AGAIN,
     "wanted": [CONF],
     "show": "show",
     "trial": TRIAL,
@@ -131,13 +133,28 @@ def test_rules_are_tried_and_loaded_where_the_kernel_or_the_record_differs(
     here = FileState("file", "644", "root", "root", CONF.sha256)
     now = State(
         files={CONF.path: here} | ({TRIAL.pending: here} if pending else {}),
-        units={LOADER.unit: unit, KEEPER.unit: RUNS},
+        units={LOADER.unit: unit, KEEPER.unit: RUNS, AGAIN.unit: UnitState(enabled=True)},
         records={LOADER.record: record, KEEPER.record: sums([CONF])},
         shown={"show": shown},
     )
     done = list(Loaded(**LOADED_WITH, objection=lambda _: "").commands(now))
     assert [isinstance(command, FunctionCommand) for command in done] == ([True, False] if again else [])
     assert ("restart load.service" in text(done)) is again
+
+
+def test_the_unit_that_another_firewalls_start_pulls_in_is_enabled_and_not_started() -> None:
+    units = {LOADER.unit: RUNS, KEEPER.unit: RUNS}
+    here = FileState("file", "644", "root", "root", CONF.sha256)
+    now = State(
+        files={CONF.path: here},
+        units=units,
+        records={LOADER.record: LOADED, KEEPER.record: sums([CONF])},
+        shown={"show": "rule\n"},
+    )
+    done = text(Loaded(**LOADED_WITH, objection=lambda _: "").commands(now))
+    assert "systemctl enable --quiet again.service" in done and "start again.service" not in done
+    now.units[AGAIN.unit] = UnitState(enabled=True, outdated=True)
+    assert "daemon-reload" in text(Loaded(**LOADED_WITH, objection=lambda _: "").commands(now))
 
 
 def test_routes_of_the_host_that_conflict_stop_the_trial() -> None:

@@ -51,7 +51,7 @@ def files(host: HostPlan) -> Iterator[File]:
     yield from own
     yield from (reader.file for reader in neighbours.readers(host))
     built = firewall.firewall(host)
-    yield from (*built.names, built.rules, built.routes, built.loader, built.unit, built.keeper)
+    yield from (*built.names, built.rules, built.routes, built.loader, built.unit, built.keeper, built.again)
     yield forwarding.file(host)
     for end in tunnels.ends(host, own):
         yield from (*end.unit_files, *end.configuration)

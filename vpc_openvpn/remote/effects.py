@@ -6,7 +6,7 @@ what is left to do.
 
 import re
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from shlex import quote
@@ -246,8 +246,8 @@ def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileStat
 class Loaded:
     """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
 
-    The unit `keeper` loads it again where another program has removed it; the programs of `readers` are
-    configured not to.
+    The unit `keeper` loads it again where another program has removed it, and the unit `again`, which is enabled and
+    not started here, where that program is one of its units; the programs of `readers` are configured not to.
 
     Whatever it loads has been tried first (`trial`), and a new ssh connection has reached the host: only then is
     anything written that outlives a reboot.
@@ -261,6 +261,7 @@ class Loaded:
     name: str
     service: Service
     keeper: Service
+    again: Service
     wanted: Sequence[File | Directory]
     show: str
     trial: Trial
@@ -278,7 +279,7 @@ class Loaded:
                 self.trial.pending,
                 *(path for each in self.readers for path in (each.file.path, _unread(each, self.unread))),
             ],
-            units=[self.service.unit, self.keeper.unit],
+            units=[self.service.unit, self.keeper.unit, self.again.unit],
             records=[self.service.record, self.keeper.record],
             show=[self.show, self.facts],
         )
@@ -301,10 +302,12 @@ class Loaded:
         # What an earlier run has tried, and died before it was kept, will be undone: it is no state to go by.
         stale = drift or not record.startswith(expected) or self.trial.pending in now.files
         unit = now.units.get(self.service.unit, UnitState())
-        script.steps += _enable([self.service, self.keeper], now.units)
+        script.steps += _enable([self.service, self.keeper, self.again], now.units)
         script.steps += _start(self.service, unit, stale=stale)
         stale_keeper = now.records.get(self.keeper.record) != sums(self.keeper.inputs)
         script.steps += _start(self.keeper, now.units.get(self.keeper.unit, UnitState()), stale=stale_keeper)
+        pulled_in = replace(now.units.get(self.again.unit, UnitState()), active=True)
+        script.steps += _start(self.again, pulled_in, stale=False)
         if stale or not unit.active:
             yield tried(self.trial)
         yield from script.commands
