@@ -84,9 +84,7 @@ def firewall(plan: HostPlan) -> Firewall:
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,
         ),
-        unit=_view(
-            f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT
-        ),
+        unit=_view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT),
         keeper=_view(
             f"{paths.UNITS}/{paths.KEEPER_UNIT}",
             "any",

@@ -189,6 +189,32 @@ def test_a_flow_that_began_while_nothing_masqueraded_it_is_not_lost(world: World
         all_recover([flow])
 
 
+# As firewalld does where it is reloaded twice in a row: a table is flushed between our load of it and our look at it.
+FLUSH_AT_ONCE = """
+set -e
+cd /usr/sbin && mv iptables-nft-restore iptables-nft-restore.real
+cat > iptables-nft-restore <<'EOF'
+#!/bin/bash
+(exec -a iptables-nft-restore /usr/sbin/iptables-nft-restore.real "$@") || exit
+[ -e /run/flushed-once ] || { touch /run/flushed-once; iptables-nft -t nat -F; iptables-nft -t nat -X; }
+EOF
+chmod 755 iptables-nft-restore
+"""
+NOT_AT_ONCE = "mv /usr/sbin/iptables-nft-restore.real /usr/sbin/iptables-nft-restore; rm -f /run/flushed-once"
+
+
+def test_a_table_that_is_flushed_while_it_is_loaded_is_missed(world: World) -> None:
+    nat, app = Host("nat-us-east-1a"), Host("app-us-east-1a")
+    with kept(nat), changed(nat, FLUSH_AT_ONCE, NOT_AT_ONCE):
+        nat.eventually(HELD, HELD_WITHIN)
+        nat.succeeds("iptables -t nat -F")
+        nat.eventually("[ -e /run/flushed-once ]", HELD_WITHIN)
+        nat.eventually("iptables -t nat -S | grep -- '-j MASQUERADE'", HELD_WITHIN)
+        nat.eventually(HELD, HELD_WITHIN)
+        app.reaches(WEB)
+    assert world.plan("--limit", nat.name).pending == {}
+
+
 # --- a boot -------------------------------------------------------------------------------------------------------
 
 # The first load fails, a port that is unplugged holds up network-online.target, and a later file forbids to forward.
