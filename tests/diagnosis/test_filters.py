@@ -32,6 +32,7 @@ STATE = {"ct": {"key": "state"}}
 DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
 SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
 MARK = {"meta": {"key": "mark"}}
+STATUS = {"ct": {"key": "status"}}
 LAN = {"prefix": {"addr": "192.168.50.0", "len": 24}}
 ACCEPT, DROP = {"accept": None}, {"drop": None}
 
@@ -75,8 +76,12 @@ ESTABLISHED = [match(STATE, ["established", "related"], "in"), ACCEPT]
         (nft([match(DPORT, {"set": [22, 443]}), ACCEPT]), DESK, ("drop", False)),
         (nft([match(SADDR, "@office"), ACCEPT]), DESK, ("drop", False)),
         (nft([match(MARK, 7), DROP], policy="accept"), DESK, ("accept", False)),
-        # No rule has changed its destination. And a known port is known.
-        (nft([match({"ct": {"key": "status"}}, "dnat", "in"), ACCEPT]), DESK, ("drop", True)),
+        # That its addresses are its own is, and nothing else of its connection.
+        (nft([match(STATUS, "dnat", "in"), ACCEPT]), DESK, ("drop", True)),
+        (nft([match(STATUS, ["dnat", "snat"], "in"), ACCEPT]), DESK, ("drop", True)),
+        (nft([match(STATUS, "dnat", "!="), ACCEPT]), DESK, ("accept", True)),
+        (nft([match(STATUS, ["dnat", "assured"], "in"), ACCEPT]), DESK, ("drop", False)),
+        # A known port is.
         (nft([match(DPORT, 22), ACCEPT], hook="input"), BFD, ("drop", True)),
         (nft([match({"meta": {"key": "l4proto"}}, "udp"), ACCEPT], hook="input"), BFD, ("accept", True)),
         (

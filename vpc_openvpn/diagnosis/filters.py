@@ -1,7 +1,8 @@
 """Firewalls: rulesets as `nft -j list ruleset` and `iptables-save` print them, and a packet's way through them.
 
 A condition that cannot be judged from outside (a mark, a set's content, a rate) is neither true nor false. So a verdict
-is certain, where each such condition leads to the same end, or it is what happens while none of them holds.
+is certain, where each such condition leads to the same end, or it is what happens while none of them holds. What is
+asked about keeps its addresses: no packet here belongs to a connection that NAT has changed.
 """
 
 import json
@@ -87,7 +88,7 @@ class Verdict:
     def owner(self) -> str:
         """Which program likely loads it: nftables, firewalld, ufw, Docker or iptables."""
         chains = {*self.table.chains, self.by}
-        if "firewalld" in self.table.name:
+        if "firewalld" in self.table.name or any(name.endswith("PUT_ZONES") for name in chains):  # nftables, iptables
             return "firewalld"
         for owner, mark in (("ufw", "ufw-"), ("Docker", "DOCKER")):
             if any(mark in name for name in chains):
@@ -241,6 +242,9 @@ def _nft_condition(left: Any, op: str, right: Any) -> Condition:
     if not isinstance(what, dict):
         return _unknown
     key = what.get("key") or what.get("field")
+    if kind == "ct" and key == "status":
+        status = _not_changed(right)
+        return lambda _packet: _not(status) if op == "!=" else status
 
     def judge(packet: Packet) -> Judgement:
         layers = ("ip6", "icmpv6", "icmp", "tcp", "udp", "sctp")
@@ -252,6 +256,15 @@ def _nft_condition(left: Any, op: str, right: Any) -> Condition:
         return _not(same) if op == "!=" else same
 
     return judge
+
+
+def _not_changed(right: Any) -> Judgement:
+    """Whether a connection has one of these status bits: those of NAT it has not, of others nothing is known."""
+    bits = right.get("set", [None]) if isinstance(right, dict) else right if isinstance(right, list) else [right]
+    return _any(False if bit in _CHANGED else None for bit in bits)
+
+
+_CHANGED = ("dnat", "snat")
 
 
 def _value(packet: Packet, kind: str, protocol: str | None, key: str | None) -> object:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from vpc_openvpn.diagnosis import routes
 from vpc_openvpn.diagnosis.filters import Packet
 from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
-from vpc_openvpn.diagnosis.obstacles import Obstacle, masquerades, obstacles, tables
+from vpc_openvpn.diagnosis.obstacles import Obstacle, masquerades, obstacles, sentence, tables
 from vpc_openvpn.diagnosis.office import BFD_PORT
 from vpc_openvpn.site.plan import SINGLE, NatPlan
 
@@ -35,8 +35,9 @@ def judge(plan: NatPlan, output: str, ours: Container[object]) -> Findings:
     for obstacle in obstacles(rulesets, [packet for packet in packets if packet is not private]):
         met[obstacle.verdict.where, obstacle.certain].append(obstacle)
     for (_, certain), each in met.items():
-        sentence = each[0].sentence(", and ".join(obstacle.packet.what for obstacle in each), each[1:])
-        (result.wrong if certain else result.unproved).append(sentence)
+        what = ", and ".join(obstacle.packet.what for obstacle in each)
+        said = sentence(each, what, [plan.tunnel.nat_interface])
+        (result.wrong if certain else result.unproved).append(said)
     if private and not masquerades(rulesets, private):
         result.wrong.append(
             "no rule masquerades the private subnets towards the internet. Type: systemctl reload vpc-openvpn-firewall"

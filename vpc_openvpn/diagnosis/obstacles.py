@@ -1,8 +1,9 @@
-"""Which firewall of a host's own stands in a packet's way, and the line to add there."""
+"""Which firewall of a host's own stands in a packet's way, and what to type or to add there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vpc_openvpn.diagnosis import firewalld
 from vpc_openvpn.diagnosis.filters import Packet, Table, Verdict, from_iptables, from_nft, verdicts
 
 OURS = "vpc-openvpn-"  # our chains' names begin so
@@ -19,12 +20,20 @@ class Obstacle:
     def certain(self) -> bool:
         return self.verdict.certain
 
-    def sentence(self, what: str, others: Iterable["Obstacle"] = ()) -> str:
-        """One sentence on `what`, packets that end there, and one on the mend; `others` end there as well."""
-        verb = {"drop": "drops", "nat": "gives another source address to"}[self.verdict.outcome]
-        may = "" if self.certain else "may be in the way: as far as can be seen it "
-        mends = dict.fromkeys(_mend(each.packet, each.verdict) for each in (self, *others))
-        return f"{self.verdict.where} {may}{verb} {what}. {'. '.join(mends)}"
+
+def sentence(met: Sequence[Obstacle], what: str, tunnels: Sequence[str]) -> str:
+    """One sentence on `what`, the packets that end at one chain, and one on each mend. `tunnels`: the interfaces of all
+    tunnels that this concerns.
+    """
+    verdict = met[0].verdict
+    verb = {"drop": "drops", "nat": "gives another source address to"}[verdict.outcome]
+    may = "" if verdict.certain else "may be in the way: as far as can be seen it "
+    if verdict.owner == "firewalld":
+        mend = firewalld.mend(verdict.outcome, verdict.table, [each.packet for each in met], tunnels)
+    else:
+        mend = ". ".join(dict.fromkeys(_mend(each.packet, verdict) for each in met))
+        mend += " (and the same for each tunnel)" if len(tunnels) > 1 else ""
+    return f"{verdict.where} {may}{verb} {what}. {mend}"
 
 
 def tables(found: dict[str, list[str]]) -> list[Table]:
@@ -54,8 +63,6 @@ def masquerades(rulesets: Sequence[Table], packet: Packet) -> bool:
 
 def _mend(packet: Packet, verdict: Verdict) -> str:
     """Where the chain likely comes from, and what to write there."""
-    if verdict.owner == "firewalld":
-        return f"Type: {'; '.join(f'firewall-cmd {each}' for each in [*_firewalld(packet), '--reload'])}"
     if verdict.outcome == "nat":
         nft = verdict.table.kind == "nftables"
         if not packet.oif.startswith("tun"):  # one interface for the VPC and the internet
@@ -79,30 +86,6 @@ def _mend(packet: Packet, verdict: Verdict) -> str:
     chain = "DOCKER-USER" if verdict.owner == "Docker" and packet.hook == "forward" else verdict.chain.name
     command = "iptables-legacy" if verdict.table.kind == "iptables-legacy" else "iptables"
     return f"Type, and keep where {_source(verdict)} loads it: {command} -I {chain} {' '.join(words)} -j ACCEPT"
-
-
-def _firewalld(packet: Packet) -> Iterator[str]:
-    """firewall-cmd's arguments. Tunnels get a zone of their own: in `trusted` the VPC's hosts have access to all."""
-    tunnel = next((each for each in (packet.oif, packet.iif) if each.startswith("tun")), "")
-    zone = "vpc-openvpn"
-    if tunnel:
-        yield f"--permanent --new-zone={zone}"
-        yield f"--permanent --zone={zone} --add-interface={tunnel}"
-    else:
-        interface = packet.iif or packet.oif
-        zone = f'"$(firewall-cmd --get-zone-of-interface={interface} 2>/dev/null || firewall-cmd --get-default-zone)"'
-    if packet.hook == "input":
-        yield f"--permanent --zone={zone} --add-port={packet.port}/{packet.protocol}"
-    elif packet.hook == "forward" and tunnel:
-        policy, ends = ("to-vpc-openvpn", ("ANY", zone)) if tunnel == packet.oif else ("of-vpc-openvpn", (zone, "ANY"))
-        yield f"--permanent --new-policy={policy}"
-        yield f"--permanent --policy={policy} --add-ingress-zone={ends[0]}"
-        yield f"--permanent --policy={policy} --add-egress-zone={ends[1]}"
-        yield f"--permanent --policy={policy} --set-target=ACCEPT"
-    elif packet.hook == "forward":
-        interfaces = " ".join(f"--add-interface={each}" for each in dict.fromkeys((packet.iif, packet.oif)))
-        yield f"--permanent --zone={zone} {interfaces}"
-        yield f"--permanent --zone={zone} --add-forward"
 
 
 def _source(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from vpc_openvpn.diagnosis import routes
 from vpc_openvpn.diagnosis.filters import Packet
 from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
-from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, tables
+from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, sentence, tables
 from vpc_openvpn.site.plan import ZONES, OfficePlan, Tunnel
 
 BFD_PORT = 3784
@@ -153,8 +153,8 @@ class _Office:
                 yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES}"
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
-                same = " (and the same for each tunnel)" if len(zones) > 1 else ""
-                causes = [each.sentence(each.packet.what) + same for each in self._deaf(tunnel)]
+                tunnels = [self._home(self._tunnels[zone]) for zone in zones]
+                causes = [sentence([each], each.packet.what, tunnels) for each in self._deaf(tunnel)]
                 causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
                 yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
 
@@ -171,7 +171,7 @@ class _Office:
                 if each.certain:
                     found.setdefault(each.verdict.where, (each, []))[1].append(tunnel.nat_host)
         for obstacle, nats in found.values():
-            yield obstacle.sentence(f"the tunnels' own packets to {', '.join(nats)}")
+            yield sentence([obstacle], f"the tunnels' own packets to {', '.join(nats)}", [])
 
     # --- firewalls ---------------------------------------------------------------------------------------------------
 
@@ -185,9 +185,9 @@ class _Office:
                 zones = found.setdefault(key, (each, []))[1]
                 zones += [zone] if zone not in zones else []
         for (_, certain, what), (obstacle, zones) in found.items():
-            sentence = obstacle.sentence(what.format(zones=", ".join(zones)))
-            sentence += " (and the same for each tunnel)" if len(zones) > 1 else ""
-            (result.wrong if certain else result.unproved).append(sentence)
+            tunnels = [self._home(self._tunnels[zone]) for zone in zones]
+            said = sentence([obstacle], what.format(zones=", ".join(zones)), tunnels)
+            (result.wrong if certain else result.unproved).append(said)
 
     # --- probes ------------------------------------------------------------------------------------------------------
 
