@@ -13,6 +13,7 @@ from tests.diagnosis.test_judges import NAT, OFFICE, WELL, WELL_NAT
 from vpc_openvpn.diagnosis import nat, office
 from vpc_openvpn.diagnosis.filters import from_iptables, from_nft, verdicts
 from vpc_openvpn.diagnosis.firewalld import mend
+from vpc_openvpn.diagnosis.obstacles import obstacles, sentence
 from vpc_openvpn.site.plan import NatPlan, OfficePlan
 
 VERSIONS = ("1.3", "2.3")
@@ -102,6 +103,12 @@ def test_a_nat_opens_its_port_bfd_and_what_passes_through_it(version: str) -> No
     ):
         assert wanted in commands
     assert not any("trusted" in command for command in commands)
+
+
+def test_zones_behind_one_tunnel_name_it_once() -> None:
+    [met] = obstacles(from_nft(ruleset("1.3")), [DESK])
+    [line] = [each for each in typed(sentence([met], "", ["tun-1", "tun-1"])) if "--change-interface" in each]
+    assert line == "--zone=vpc-openvpn --change-interface=tun-1"
 
 
 def test_tunnels_leave_a_zone_that_masquerades() -> None:

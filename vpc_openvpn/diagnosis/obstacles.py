@@ -23,9 +23,10 @@ class Obstacle:
 
 def sentence(met: Sequence[Obstacle], what: str, tunnels: Sequence[str]) -> str:
     """One sentence on `what`, the packets that end at one chain, and one on each mend. `tunnels`: the interfaces of all
-    tunnels that this concerns.
+    tunnels that this concerns; several zones may have the same.
     """
     verdict = met[0].verdict
+    tunnels = list(dict.fromkeys(tunnels))
     verb = {"drop": "drops", "nat": "gives another source address to"}[verdict.outcome]
     may = "" if verdict.certain else "may be in the way: as far as can be seen it "
     if verdict.owner == "firewalld":
