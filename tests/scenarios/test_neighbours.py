@@ -129,7 +129,7 @@ def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host
     with kept(nat), kept(office):
         for host, flush in (
             (nat, FIREWALLD),
-            (nat, "systemctl start nftables && systemctl stop nftables"),
+            (nat, "systemctl start nftables vpc-openvpn-again && systemctl stop nftables"),
             (office, "iptables -F && ip rule flush proto 86 && ip route flush table all proto 86"),
         ):
             host.eventually(HELD, HELD_WITHIN)
