@@ -24,7 +24,7 @@ check: setup ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/mypy
 	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines
 
-# What a lab leaves on the machine is seen only while no other lab is up; other scenarios wait, and run in two labs.
+# What a lab leaves on the machine is seen only while no other lab is up; other scenarios wait, and run in three labs.
 ALONE := tests/scenarios/test_lab.py
 # Scenarios that run on Debian's other release as well, which this machine's own is not.
 BOTH := tests/scenarios/test_traffic.py tests/scenarios/test_reboot.py
@@ -33,11 +33,12 @@ OTHER_RELEASE := $(shell sed -n -e 's/^VERSION_CODENAME=bookworm$$/trixie/p' \
 
 test: ready check ## all that there is: check, then the scenarios in the lab; root
 	$(RUN)/python -m pytest $(ALONE)
-	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(RUN)/python -m pytest tests/scenarios --ignore=$(ALONE) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 	$(if $(OTHER_RELEASE),SCENARIO_RELEASE=$(OTHER_RELEASE) $(RUN)/python -m pytest $(BOTH) --numprocesses=2 --dist=loadfile)
 
 test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
-	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py -k 'sweep or kills or uneven'
+	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py \
+	  tests/scenarios/test_firewalld.py -k 'sweep or kills or uneven or firewalld'
 
 test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
 test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone); root

@@ -59,7 +59,7 @@ TUNNELS = "--zone=vpc-openvpn --change-interface=tun-1 --change-interface=tun-2"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_an_office_router_that_rejects_desks_fails_and_is_told_what_to_type_for_all_tunnels(version: str) -> None:
+def test_a_rejecting_office_router_fails_with_the_commands_for_all_tunnels(version: str) -> None:
     assert isinstance(OFFICE, OfficePlan)
     found = office.judge(OFFICE, f"{WELL}nft {ruleset(version)}\n", ("86",), patient=True)
     [said] = found.wrong

@@ -224,19 +224,6 @@ def test_faults_of_a_nat_are_named(old: str, new: str, said: str) -> None:
     assert bool(found.wrong) == bool(said)
 
 
-def test_what_is_typed_at_firewalld_lets_through_what_it_dropped_and_opens_nothing_else() -> None:
-    assert isinstance(NAT, NatPlan)
-    drops = nft(policy="drop").replace('"own"', '"firewalld"')
-    [said] = nat.judge(NAT, f"{WELL_NAT}nft {drops}\n", "86").wrong
-    assert "--policy=of-vpc-openvpn --add-ingress-zone=vpc-openvpn; firewall-cmd" in said
-    assert "--policy=to-vpc-openvpn --add-egress-zone=vpc-openvpn; firewall-cmd" in said
-    own = '--zone="$(firewall-cmd --get-zone-of-interface=eth0 2>/dev/null || firewall-cmd --get-default-zone)"'
-    assert f"firewall-cmd --permanent {own} --add-interface=eth0; firewall-cmd --permanent {own} --add-forward" in said
-    [said] = nat.judge(NAT, f"{WELL_NAT}nft {drops.replace('forward', 'input')}\n", "86").wrong
-    assert f"{own} --add-port=1194/udp; firewall-cmd --reload. Type: firewall-cmd --permanent --new-zone" in said
-    assert "--zone=vpc-openvpn --add-port=3784/udp" in said and "trusted" not in said
-
-
 def test_a_dynamic_office_may_come_from_anywhere() -> None:
     assert isinstance(NAT, NatPlan)
     dynamic = replace(NAT, office_addresses=())

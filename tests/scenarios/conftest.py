@@ -19,7 +19,7 @@ RELEASE = os.environ.get("SCENARIO_RELEASE")  # of Debian, such as trixie; the m
 LONGEST_FIRST = [
     *("test_detours.py", "test_neighbours.py", "test_firewall.py", "test_rebuild.py", "test_sweep.py"),
     *("test_bad_luck.py", "test_site_changes.py", "test_proof.py", "test_hosts.py", "test_drift.py", "test_upgrade.py"),
-    *("test_operators.py", "test_vpc.py"),
+    *("test_firewalld.py", "test_operators.py", "test_vpc.py"),
 ]
 
 

@@ -4,6 +4,7 @@ desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 �
                          └──────────────── web 198.51.100.200 ────────────────┘
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,11 @@ from tests.scenarios.test_neighbours import BOOTED_WITHIN, HELD, HELD_WITHIN, ke
 APPS = ("10.0.21.10", "10.0.22.10", "10.0.23.10")
 DESK, WEB = "192.168.50.10", "198.51.100.200"
 SITE = {"detour": "off"}  # a tunnel that is lost is a zone that is lost
-BOOTS = 3
+BOOTS = 3 if os.environ.get("SWEEP") == "full" else 1
 INSTALL = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+apt-get update -qq || true
 apt-get install -qq firewalld
 firewall-cmd --state
 """

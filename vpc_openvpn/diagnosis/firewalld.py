@@ -1,6 +1,6 @@
 """firewalld: the zones that its ruleset has, and what to type so that packets pass.
 
-Tunnels get a zone of their own, which lets in no more than what it is told to; packets that pass from zone to zone need
+Tunnels get a zone of their own, which admits what a deploy has typed, and no more; packets that pass from zone to zone need
 a policy for each direction. Tried with firewalld 1.3 and 2.3, whose rulesets are not built alike.
 """
 
