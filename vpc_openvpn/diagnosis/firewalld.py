@@ -1,7 +1,7 @@
 """firewalld: the zones that its ruleset has, and what to type so that packets pass.
 
-Tunnels get a zone of their own, which admits what a deploy has typed, and no more; packets that pass from zone to zone need
-a policy for each direction. Tried with firewalld 1.3 and 2.3, whose rulesets are not built alike.
+Tunnels get a zone of their own, which admits what is typed for it, and no more; packets that pass from zone to zone
+need a policy for each direction. Tried with firewalld 1.3 and 2.3, whose rulesets are not built alike.
 """
 
 from collections.abc import Iterator, Sequence
