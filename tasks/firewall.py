@@ -28,6 +28,8 @@ from vpc_openvpn.site.plan import (
 # Marks our guard routes and routing rules in the kernel. Unassigned in iproute2's rt_protos.
 ROUTE_PROTOCOL = 86
 ROUTE_PROTOCOLS = (str(ROUTE_PROTOCOL), "vpc-openvpn")  # as `ip` calls it, without and with our names
+# Until 0.1.0 these had the unit started with them, which kept firewalld from starting at boot.
+EARLIER_WANTS = ("nftables.service", "netfilter-persistent.service")
 KEEPER_BEAT = 3  # seconds between two looks at the kernel; one costs 30 ms of CPU
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
@@ -137,6 +139,7 @@ def loaded(plan: HostPlan) -> Loaded:
             *map(Directory, (paths.HOME, paths.LIB, paths.IPROUTE, *folders)),
             *(*built.names, *inputs, built.keeper, built.again),
         ],
+        gone=[f"{paths.UNITS}/{program}.wants/{paths.FIREWALL_UNIT}" for program in EARLIER_WANTS],
         show=f"{paths.FIREWALL_LOADER} show",
         trial=trial(built, plan),
         readers=neighbours.readers(plan),

@@ -107,6 +107,7 @@ LOADED_WITH: dict[str, Any] = {
     "keeper": KEEPER,
     "again": AGAIN,
     "wanted": [CONF],
+    "gone": [],
     "show": "show",
     "trial": TRIAL,
     "readers": [],

@@ -39,6 +39,7 @@ def blank(world: World) -> Iterator[list[Host]]:
     hosts = [Host("office"), Host("nat-us-east-1b")]
     for host, address in zip(hosts, ("192.168.50.1", "198.51.100.22"), strict=True):
         replace(world, host, address)
+        host.succeeds("find / -xdev > /dev/null")  # overlayfs notes at the first look that a directory is merged
     yield hosts
 
 

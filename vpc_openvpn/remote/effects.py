@@ -244,7 +244,8 @@ def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileStat
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
+    """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded. What is there at
+    the paths `gone` is removed.
 
     The unit `keeper` loads it again where another program has removed it, and the unit `again`, which is enabled and
     not started here, where that program is one of its units; the programs of `readers` are configured not to.
@@ -263,6 +264,7 @@ class Loaded:
     keeper: Service
     again: Service
     wanted: Sequence[File | Directory]
+    gone: Sequence[str]
     show: str
     trial: Trial
     readers: Sequence[Reader]
@@ -276,6 +278,7 @@ class Loaded:
         return HostState(
             files=[
                 *(item.path for item in self.wanted),
+                *self.gone,
                 self.trial.pending,
                 *(path for each in self.readers for path in (each.file.path, _unread(each, self.unread))),
             ],
@@ -290,7 +293,7 @@ class Loaded:
             yield failure(reason)
             return
         script = _heeded(self.readers, self.unread, now.files)
-        change = changes(self.wanted, [], now.files)
+        change = changes(self.wanted, self.gone, now.files)
         script.steps += change.steps
         script.contents += change.contents
         expected = sums(self.service.inputs)
