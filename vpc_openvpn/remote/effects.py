@@ -244,8 +244,9 @@ def _heeded(readers: Sequence[Reader], unread: str, found: Mapping[str, FileStat
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded. What is there at
-    the paths `gone` is removed.
+    """A oneshot unit that loads `wanted` into the kernel, and a kernel that still holds what was loaded.
+
+    Files at the paths `gone` are removed.
 
     The unit `keeper` loads it again where another program has removed it, and the unit `again`, which is enabled and
     not started here, where that program is one of its units; the programs of `readers` are configured not to.
