@@ -22,7 +22,7 @@ check: setup ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines
+	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines --numprocesses=auto
 
 # What a lab leaves on the machine is seen only while no other lab is up; other scenarios wait, and run in three labs.
 ALONE := tests/scenarios/test_lab.py
