@@ -2,4 +2,4 @@
 
 import sys
 
-sys.exit("This is a verb now. Type: ./vpc identities")
+sys.exit("This is a verb now. Type: ./vpc identities init (or show, or reencrypt)")

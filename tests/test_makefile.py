@@ -11,8 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 # Programs of a machine that has nothing but them; what is called is written to `called`.
 FAKES = {
-    "python3": 'case $* in "-m venv "*) mkdir -p "$3/bin"; for name in pip python ruff mypy; do'
-    ' cp "$here/tool" "$3/bin/$name"; done ;; esac',
+    "python3": 'case $* in "-m venv "*) for folder; do :; done; mkdir -p "$folder/bin"'
+    "; for name in pip python ruff mypy; do"
+    ' cp "$here/tool" "$folder/bin/$name"; done ;; esac',
     "tool": "",
     "apt-get": "",
     "id": "echo $ID",
@@ -28,7 +29,7 @@ def make(folder: Path, *words: str, user: int, debian: bool) -> tuple[int, str, 
         copy(ROOT / file, folder)
     programs = folder / "programs"
     programs.mkdir()
-    for name in ("sh", "cksum", "cp", "dirname", "grep", "mkdir", "rm", "tr"):
+    for name in ("sh", "cksum", "cp", "dirname", "grep", "ls", "mkdir", "rm", "tr"):
         (programs / name).symlink_to(f"/bin/{name}")
     fakes = FAKES | ({"dpkg-query": "exit 1"} if debian else {})
     for name, script in fakes.items():
@@ -53,7 +54,7 @@ def make(folder: Path, *words: str, user: int, debian: bool) -> tuple[int, str, 
 def test_setup_makes_the_virtual_environment_and_installs_no_package(tmp_path: Path, user: int, debian: bool) -> None:
     status, output, called = make(tmp_path, "setup", user=user, debian=debian)
     assert status == 0, output
-    assert [line.split(" --")[0] for line in called] == [f"python3 -m venv {tmp_path}/.venv", "pip install"]
+    assert [line.split(" --")[0] for line in called] == ["python3 -m venv", "pip install"]
 
 
 @pytest.mark.parametrize("target", LAB)
@@ -62,7 +63,7 @@ def test_targets_of_the_lab_install_its_packages(tmp_path: Path, target: str) ->
     assert status == 0, output
     assert called[0] == "apt-get -q update" and called[1].startswith("apt-get -q install")
     assert {"mmdebstrap", "systemd-container", "python3-venv"} <= set(called[1].split())
-    assert called[2] == f"python3 -m venv {tmp_path}/.venv" and called[-1].startswith("python ")
+    assert called[2] == f"python3 -m venv --clear {tmp_path}/.venv" and called[-1].startswith("python ")
 
 
 @pytest.mark.parametrize("target", LAB)

@@ -78,7 +78,7 @@ def test_a_deploy_without_a_terminal_names_the_options() -> None:
     run = pyinfra("deploy.py")
     output, _ = run.communicate(timeout=30)
     assert run.returncode == 1
-    assert "Type -y to make them without a question, or --dry --diff to see them" in output
+    assert "Type -y to make them without a question, or --dry --diff (./vpc plan) to see them" in output
     assert "Connecting" not in output and "Traceback" not in output and "exception" not in output, output
 
 

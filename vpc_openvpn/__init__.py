@@ -3,7 +3,7 @@
 Layers, each importing only those below it that it names; `tests/test_layers.py` holds them to that.
 
     command     the verbs of `./vpc`                             → ssh, identities, site, output
-    session     what each run of pyinfra begins with             → output
+    session     what each run of pyinfra begins with             → ssh, remote, output
     ssh         the operator's keys, hosts' keys                 → site
     identities  what tunnels trust: made, kept, handed out       → site
     diagnosis   what a host's answers mean for a packet; pure    → site

@@ -30,6 +30,7 @@ def outlive_reader() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+            os.set_inheritable(number, True)
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(
             io.BufferedWriter(_Pipe(number, "w", closefd=False)),

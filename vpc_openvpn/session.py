@@ -51,8 +51,6 @@ def begin() -> None:
     vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
     logger.addFilter(_concerns)
     logger.addFilter(_advice)
-    # What its threads meet is raised as well, and said by pyinfra; without a handler they print tracebacks.
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     _begun.append(True)
 
 
@@ -94,7 +92,7 @@ def complaint_about(options: Mapping[str, Any], *, terminal: bool = True) -> str
     if asks and not terminal:
         return (
             "There is no terminal to confirm the changes on. Type -y to make them without a question, or --dry --diff"
-            " to see them and change nothing. Nothing was done."
+            " (./vpc plan) to see them and change nothing. Nothing was done."
         )
     is_deploy = any(PurePath(word).name == DEPLOY for word in words)
     for option in ("serial", "no_wait"):

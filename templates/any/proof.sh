@@ -23,7 +23,7 @@ cross() {
     patiently 1 "$patience" one_answers "$@" && return
     echo "wrong no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
     journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/wrong     /'
-    [ -n "$(ip -4 -o address show dev "$interface" up 2>/dev/null)" ] ||
+    ! systemctl is-active --quiet "$unit" || [ -n "$(ip -4 -o address show dev "$interface" up 2>/dev/null)" ] ||
         echo "wrong     another program has taken $interface down, or its address away. Type: systemctl restart $unit"
     return 1
 }

@@ -12,9 +12,9 @@ from vpc_openvpn.site.load import ROOT
 PYTHON = """#!/bin/sh
 [ "$1" != -c ] || exec %s "$@"
 echo "python $*" >> "$HOME/called"
-mkdir -p "$3/bin"
-printf '#!/bin/sh\\necho "pip $*" >> "$HOME/called"\\n' > "$3/bin/pip"
-chmod +x "$3/bin/pip"
+for folder; do :; done; mkdir -p "$folder/bin"
+printf '#!/bin/sh\\necho "pip $*" >> "$HOME/called"\\n' > "$folder/bin/pip"
+chmod +x "$folder/bin/pip"
 """
 
 
@@ -25,7 +25,7 @@ def machine(tmp_path: Path) -> Path:
         copy(ROOT / file, tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("sh", "cksum", "chmod", "dirname", "mkdir", "rm", "tr"):
+    for name in ("sh", "cksum", "chmod", "dirname", "ls", "mkdir", "rm", "tr"):
         (programs / name).symlink_to(f"/bin/{name}")
     python = programs / "python3"
     python.write_text(PYTHON % sys.executable)
@@ -49,7 +49,7 @@ def vpc(machine: Path, *words: str, **environment: str) -> tuple[int, str, list[
 
 
 def test_setup_makes_an_environment_once_and_follows_the_requirements(machine: Path) -> None:
-    make = f"python -m venv {machine}/.venv"
+    make = f"python -m venv --clear {machine}/.venv"
     install = "pip install --quiet --disable-pip-version-check --require-hashes --requirement"
     assert vpc(machine, "setup") == (0, "", [make, f"{install} {machine}/requirements.txt"])
     assert vpc(machine, "setup") == (0, "", [])
@@ -59,6 +59,15 @@ def test_setup_makes_an_environment_once_and_follows_the_requirements(machine: P
     assert vpc(machine, "setup") == (0, "", [f"{install} {machine}/requirements.txt"])
     # What was there before is not what is there now.
     assert vpc(machine, "setup", "--dev") == (0, "", [f"{install} {machine}/requirements-dev.txt"])
+
+
+def test_an_interrupted_setup_is_made_good(machine: Path) -> None:
+    (machine / ".venv/bin").mkdir(parents=True)
+    (machine / ".venv/bin/python").symlink_to("/bin/true")  # and no pip yet
+    status, said, _ = vpc(machine, "check")
+    assert (status, said) == (1, "There is no virtual environment yet. Type: ./vpc setup\n")
+    status, said, called = vpc(machine, "setup")
+    assert (status, said) == (0, "") and called[0] == f"python -m venv --clear {machine}/.venv"
 
 
 def test_setup_says_what_a_machine_lacks(machine: Path) -> None:

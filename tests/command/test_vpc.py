@@ -58,6 +58,7 @@ def test_the_list_of_verbs_cuts_no_sentence_short(vpc: Type) -> None:
         (["drift", "--jsn"], "Did you mean '--json'?"),
         (["drain", "us-east-1"], "there is no zone us-east-1 in the site; did you mean us-east-1"),
         (["drain"], "Missing argument 'ZONE'"),
+        (["plan", "nat"], "nat is no option of pyinfra's. For one host, group or zone: --limit nat"),
     ],
 )
 def test_a_word_that_is_none_brings_the_nearest(vpc: Type, words: list[str], error: str) -> None:
@@ -109,20 +110,25 @@ def test_a_verb_shows_the_line_that_it_types(
             super().__init__(["true"], stdin=subprocess.DEVNULL)
 
     monkeypatch.setattr("vpc_openvpn.command.pyinfra.subprocess.Popen", Process)
+    monkeypatch.setattr("vpc_openvpn.command.pyinfra.which", lambda _name: None if line.startswith("…") else "there")
     said = vpc(*words)
     assert said.status == 0
     wanted = line.replace("…", "pyinfra inventory.py").split()
     assert ran == [wanted]
-    assert said.err.startswith(f"+ {' '.join(wanted)}\n")
+    shown = " ".join(wanted)
+    if line.startswith("…"):  # pyinfra is not on the PATH
+        shown = f".venv/bin/{shown}"
+    assert said.err.startswith(f"+ SITE={EXAMPLE_SITE} {shown}\n")
 
 
 def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(VPC)
     site = os.path.relpath(EXAMPLE_SITE, tmp_path)
+    path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         ["./link", "deploy"],
         cwd=tmp_path,
-        env={**os.environ, "SITE": site},
+        env={**os.environ, "SITE": site, "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -131,7 +137,6 @@ def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
     assert done.returncode == 1 and NO_TERMINAL in done.stderr + done.stdout
     shown = done.stderr.splitlines()[0].removeprefix("+ ")
     assert shown == f"(cd {ROOT} && SITE={EXAMPLE_SITE} pyinfra inventory.py deploy.py)"
-    path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
     again = subprocess.run(
         ["sh", "-c", shown],
         env={**os.environ, "PATH": path},
@@ -172,6 +177,7 @@ def test_a_shells_script_calls_the_command_by_its_full_name(vpc: Type, shell: st
     text = vpc("completion", shell).out
     [line] = [line for line in text.splitlines() if f"_VPC_COMPLETE={shell}_complete" in line]
     assert f" {VPC})" in line or f" {VPC};" in line
+    assert "commands[vpc]" not in text  # need not be on the PATH
 
 
 def test_ctrl_c_ends_it_with_a_status_of_its_own(tmp_path: Path) -> None:

@@ -41,4 +41,4 @@ def test_show_without_certificates_is_an_error(desk: Desk) -> None:
     answer = desk.vpc("show")
     assert answer.status == 1
     assert answer.err == f"There are no certificates in {desk.folder}.\nType: ./vpc identities init\n"
-    assert json.loads(desk.vpc("show", "--json").out) == {}
+    assert desk.vpc("show", "--json") == answer

@@ -1,5 +1,10 @@
 """`./vpc VERB`: finds the verb, and makes a sentence and an exit status of whatever goes wrong."""
 
+import signal
+
+if __name__ == "__main__":  # while modules are imported Ctrl-C ends this without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import difflib
 import sys
 from collections.abc import Sequence
@@ -80,5 +85,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     outlive_reader()
     sys.exit(main())

@@ -21,12 +21,13 @@ def completion(shell: str) -> None:
 
     \b
     bash, in ~/.bashrc:      eval "$(/path/to/vpc completion bash)"
-    zsh, in ~/.zshrc:        eval "$(/path/to/vpc completion zsh)"
+    zsh, behind compinit:     eval "$(/path/to/vpc completion zsh)"
     fish, in config.fish:    /path/to/vpc completion fish | source
     """
     root = click.get_current_context().find_root()
     kind = get_completion_class(shell)
     assert kind is not None
     text = kind(root.command, {}, "vpc", COMPLETE).source()
-    # click takes the command to be on the PATH.
+    # click takes the command to be on the PATH, and asks whether it is.
+    text = re.sub(r"(?m)^.*commands\[vpc\].*\n", "", text)
     click.echo(re.sub(r" (\$1|vpc)(?=[;)])", f" {shlex.quote(str(ROOT / 'vpc'))}", text))

@@ -9,7 +9,15 @@ from vpc_openvpn.command.names import Zone, as_json, limit
 from vpc_openvpn.site.plan import OFFICE
 
 yes = click.option("--yes", "-y", is_flag=True, help="Make the changes without a question.")
-passed_on = click.argument("options", nargs=-1, metavar="[-- PYINFRA-OPTION…]")
+
+
+def _options(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    if words and not words[0].startswith("-"):
+        raise click.UsageError(f"{words[0]} is no option of pyinfra's. For one host, group or zone: --limit {words[0]}")
+    return words
+
+
+passed_on = click.argument("options", nargs=-1, metavar="[-- PYINFRA-OPTION…]", callback=_options)
 
 
 @click.command()

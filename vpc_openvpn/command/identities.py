@@ -43,11 +43,11 @@ def show(json_output: bool) -> None:
     """
     store = Store.from_environment(site_path())
     found = {host: store.fingerprint(host) for host in store.hosts()}
+    if not found:
+        raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")
     if json_output:
         click.echo(json.dumps({host: {"fingerprint": text} for host, text in found.items()}, indent=2))
         return
-    if not found:
-        raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")
     width = max(map(len, found))
     for host, fingerprint in found.items():
         click.echo(f"{host:{width}}  {fingerprint}")

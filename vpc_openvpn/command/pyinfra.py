@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 
 import click
 
@@ -26,13 +27,17 @@ def run(deploy: str, *options: str, limits: Sequence[str] = ()) -> int:
     """Run it on the user's own terminal; its exit status, as ours: 0, 1 or 130."""
     command = words(deploy, *options, limits=limits)
     show(command)
+    interrupted = False
     with subprocess.Popen(program(command), cwd=ROOT, env=environment()) as process:
         while True:
             try:
                 status = process.wait()
             except KeyboardInterrupt:
-                continue  # it has had the same signal, and says how far it got
+                interrupted = True  # it has had the same signal, and says how far it got
+                continue
             break
+    if status and interrupted:
+        return INTERRUPTED
     return status if status in (0, INTERRUPTED) else ERROR
 
 
@@ -43,11 +48,13 @@ def program(command: Sequence[str]) -> list[str]:
 
 def show(command: Sequence[str]) -> None:
     """Say what is run, on standard error, as it may be typed in the current folder."""
-    typed = shlex.join(command)
-    given = {name: value for name, value in environment().items() if name in FILES}
-    if Path.cwd() != ROOT:
-        prefix = "".join(f"{name}={shlex.quote(value)} " for name, value in given.items())
-        typed = f"(cd {shlex.quote(str(ROOT))} && {prefix}{typed})"
+    typed = shlex.join(command if which("pyinfra") else [".venv/bin/pyinfra", *command[1:]])
+    here = Path.cwd() == ROOT
+    # In the same shell the others are as they were; a site file is often given to one command alone.
+    given = {name: value for name, value in environment().items() if name in (FILES[:1] if here else FILES)}
+    typed = "".join(f"{name}={shlex.quote(value)} " for name, value in given.items()) + typed
+    if not here:
+        typed = f"(cd {shlex.quote(str(ROOT))} && {typed})"
     click.echo(f"+ {typed}", err=True)
 
 

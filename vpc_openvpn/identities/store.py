@@ -1,4 +1,4 @@
-"""The folder that holds the identities: its layout, and reading from it. Writing is in `credentials.init`.
+"""The folder that holds the identities: its layout, and reading from it. Writing is in `identities.init`.
 
     store = Store.from_environment(site_path())
     store.check(plans)                      # names all that is missing, at once, before anything is deployed
