@@ -30,7 +30,7 @@ apply() {
     fi
     (cd files && tar -c --no-recursion -T ../paths) | tar -x -p -C /
     systemctl daemon-reload
-    systemctl enable --quiet $units
+    systemctl enable --quiet $units vpc-openvpn-again.service
     systemctl restart vpc-openvpn-firewall.service # before anything is forwarded
     /usr/lib/systemd/systemd-sysctl /etc/sysctl.d/zz-vpc-openvpn.conf
     systemctl restart $(grep -v firewall units)

@@ -27,6 +27,7 @@ _ROLES = (
     ("etc/vpc-openvpn/identity*", "identity"),
     ("usr/local/lib/vpc-openvpn", "firewall"),
     ("*firewall*", "firewall"),
+    ("*vpc-openvpn-again*", "firewall"),
     ("etc/vpc-openvpn/routes", "firewall"),
     ("etc/sysctl.d/*", "forwarding"),
     ("*openvpn-*@*", "tunnels"),

@@ -21,7 +21,7 @@ START = 20  # seconds that a tunnel gets to carry its first packet
 
 _PREPARE = f"""
 export DEBIAN_FRONTEND=noninteractive
-{{ apt-get update; apt-get install --yes --no-install-recommends openvpn; }} >/dev/null
+{{ apt-get update || :; apt-get install --yes --no-install-recommends openvpn; }} >/dev/null
 sysctl -qw net.ipv4.ip_forward=1
 mkdir -p {FOLDER}/clients && cd {FOLDER}
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$(hostname)" \\
