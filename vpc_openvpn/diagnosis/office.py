@@ -57,10 +57,7 @@ class _Office:
         if connection is None or len(connection.tunnels) > 1 or "another program has taken" in complaint:
             return complaint
         tunnel = connection.tunnel
-        groups = (
-            "aws ec2 describe-network-interfaces --filters"
-            f" Name=association.public-ip,Values={tunnel.remote} --query 'NetworkInterfaces[].Groups'"
-        )
+        groups = _interfaces("association.public-ip", tunnel.remote, "Groups")
         causes = [
             f"what a deploy to {tunnel.nat_host} says: OpenVPN does not run there, or a firewall of its own drops it",
             f"{tunnel.nat_host}'s security group does not admit UDP {tunnel.port} from the office's address: {groups}",
@@ -154,12 +151,10 @@ class _Office:
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
                 tunnels = [self._home(self._tunnels[zone]) for zone in zones]
-                causes = [sentence([each], each.packet.what, tunnels) for each in self._deaf(tunnel)]
+                deaf = obstacles(self._rulesets, _bfd(tunnel, self._home(tunnel)))
+                causes = [sentence([each], each.packet.what, tunnels) for each in deaf]
                 causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
                 yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
-
-    def _deaf(self, tunnel: Tunnel) -> list[Obstacle]:
-        return obstacles(self._rulesets, _bfd(tunnel, self._home(tunnel)))
 
     def _own(self) -> Iterator[str]:
         """Chains that drop what the router itself sends through the internet to a NAT."""
@@ -256,16 +251,16 @@ def _lost(plan: OfficePlan, tunnel: Tunnel, target: IPv4Address, *, reached: boo
     """Why a probe answers the NAT's own address, or other NATs, and not the office."""
     lans = ", ".join(map(str, plan.lans))
     nat = tunnel.nat_host
-    interface = (
-        "aws ec2 describe-network-interfaces --filters"
-        f" Name=association.public-ip,Values={tunnel.remote} --query 'NetworkInterfaces[].[NetworkInterfaceId"
+    groups, check = (
+        _interfaces("association.public-ip", tunnel.remote, f"[NetworkInterfaceId,{field}]")
+        for field in ("Groups", "SourceDestCheck")
     )
     if not reached:
         return (
             f"{tunnel.zone}: its probe {target} answers through another zone's NAT, and not through its own, {nat}."
             + in_order(
                 [
-                    f"{nat}'s security group does not let packets out to {target}: {interface},Groups]'",
+                    f"{nat}'s security group does not let packets out to {target}: {groups}",
                     f"the security group of {target} does not admit {nat}'s",
                     f"another firewall on {nat}: nft list ruleset",
                 ]
@@ -277,14 +272,22 @@ def _lost(plan: OfficePlan, tunnel: Tunnel, target: IPv4Address, *, reached: boo
         " desks do not reach it. Likely, in this order:"
         + in_order(
             [
-                f"source/destination check of {nat}'s interface is on: {interface},SourceDestCheck]'; off:"
+                f"source/destination check of {nat}'s interface is on: {check}; off:"
                 " aws ec2 modify-network-interface-attribute --no-source-dest-check --network-interface-id ENI",
                 f"the route table of {subnet} does not lead {lans} to {nat}'s interface: aws ec2 describe-route-tables"
                 f" --filters Name=route.destination-cidr-block,Values={plan.lans[0]}"
                 f" (console: VPC → Subnets → {subnet} → Route table)",
-                f"the security group of {target} does not admit {lans}: aws ec2 describe-network-interfaces --filters"
-                f" Name=addresses.private-ip-address,Values={target} --query 'NetworkInterfaces[].Groups'",
+                f"the security group of {target} does not admit {lans}:"
+                f" {_interfaces('addresses.private-ip-address', target, 'Groups')}",
                 f"another firewall on {nat}, or on {target}: nft list ruleset",
             ]
         )
+    )
+
+
+def _interfaces(key: str, address: IPv4Address, fields: str) -> str:
+    """What to type to see `fields` of the VPC's network interface whose `key` is `address`."""
+    return (
+        f"aws ec2 describe-network-interfaces --filters Name={key},Values={address}"
+        f" --query 'NetworkInterfaces[].{fields}'"
     )

@@ -1,6 +1,7 @@
 """The kernel's routes and routing rules, as `ip -json` and `ip route get` print them."""
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -91,21 +92,22 @@ def _words(rule: dict[str, Any]) -> str:
 
 def default_interface(routes: str) -> str:
     """The interface of the default route that counts; empty where there is none, or several share the packets."""
-    defaults = [each for each in _parsed(routes) if each.get("dst") == "default"]
-    best = min(defaults, key=lambda each: int(each.get("metric", 0)), default={})
-    return str(best.get("dev", ""))
+    return next((str(each.get("dev", "")) for each in _defaults(routes)), "")
 
 
 def default_routes(routes: str) -> list[str]:
     """The gateways of the default routes that serve at the same time: those of the lowest metric."""
-    defaults = [each for each in _parsed(routes) if each.get("dst") == "default"]
-    best = min((int(each.get("metric", 0)) for each in defaults), default=0)
-    gateways: list[str] = []
-    for each in defaults:
-        if int(each.get("metric", 0)) == best:
-            hops = each.get("nexthops", [each])
-            gateways += [f"{hop.get('gateway', 'no gateway')} ({hop.get('dev')})" for hop in hops]
-    return gateways
+    hops = [hop for each in _defaults(routes) for hop in each.get("nexthops", [each])]
+    return [f"{hop.get('gateway', 'no gateway')} ({hop.get('dev')})" for hop in hops]
+
+
+def _defaults(routes: str) -> list[dict[str, Any]]:
+    """The default routes of the lowest metric."""
+    by_metric: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for each in _parsed(routes):
+        if each.get("dst") == "default":
+            by_metric[int(each.get("metric", 0))].append(each)
+    return by_metric[min(by_metric)] if by_metric else []
 
 
 def _parsed(text: str) -> list[dict[str, Any]]:
