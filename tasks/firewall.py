@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from tasks import neighbours, paths
-from templates import render
+from tasks.views import view
 from vpc_openvpn.diagnosis.routes import inside
 from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.effects import Loaded, Service
@@ -53,12 +53,12 @@ class Firewall:
 
 def firewall(plan: HostPlan) -> Firewall:
     """A host's, from its plan."""
-    names = [_view(paths.PROTOCOL_NAME, "any", route_protocol=ROUTE_PROTOCOL)]
+    names = [view(paths.PROTOCOL_NAME, "any", route_protocol=ROUTE_PROTOCOL)]
     if plan.tables:
-        names.append(_view(paths.TABLE_NAMES, plan.role, plan=plan))
+        names.append(view(paths.TABLE_NAMES, plan.role, plan=plan))
     return Firewall(
-        rules=_view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK),
-        routes=_view(
+        rules=view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK),
+        routes=view(
             paths.GUARD_ROUTES,
             plan.role,
             plan=plan,
@@ -68,7 +68,7 @@ def firewall(plan: HostPlan) -> Firewall:
             no_lan_rule=NO_LAN_RULE,
             route_protocol=ROUTE_PROTOCOL,
         ),
-        loader=_view(
+        loader=view(
             paths.FIREWALL_LOADER,
             "any",
             mode="755",
@@ -86,20 +86,16 @@ def firewall(plan: HostPlan) -> Firewall:
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,
         ),
-        unit=_view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT),
-        keeper=_view(
+        unit=view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT),
+        keeper=view(
             f"{paths.UNITS}/{paths.KEEPER_UNIT}",
             "any",
             loader=paths.FIREWALL_LOADER,
             record=paths.record(paths.KEEPER_UNIT),
         ),
-        again=_view(f"{paths.UNITS}/{paths.AGAIN_UNIT}", "any", loader=paths.FIREWALL_LOADER),
+        again=view(f"{paths.UNITS}/{paths.AGAIN_UNIT}", "any", loader=paths.FIREWALL_LOADER),
         names=tuple(names),
     )
-
-
-def _view(path: str, folder: str, mode: str = "644", **values: object) -> File:
-    return File(path, render(f"{folder}{path}.j2", **values), mode)
 
 
 def trial(built: Firewall, plan: HostPlan) -> Trial:

@@ -1,7 +1,7 @@
 """The kernel forwards, now and after a reboot."""
 
 from tasks import paths
-from templates import render
+from tasks.views import view
 from vpc_openvpn.remote.effects import Sysctls
 from vpc_openvpn.remote.files import File
 from vpc_openvpn.site.plan import HostPlan
@@ -9,7 +9,7 @@ from vpc_openvpn.site.plan import HostPlan
 
 def file(plan: HostPlan) -> File:
     """The settings for the next boot."""
-    return File(paths.SYSCTLS, render(f"{plan.role}/etc/sysctl.d/zz-vpc-openvpn.conf.j2", plan=plan))
+    return view(paths.SYSCTLS, plan.role, plan=plan)
 
 
 def settings(text: str) -> dict[str, str]:

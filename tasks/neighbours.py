@@ -3,9 +3,8 @@ are installed later.
 """
 
 from tasks import paths
-from templates import render
+from tasks.views import view
 from vpc_openvpn.remote.effects import Reader
-from vpc_openvpn.remote.files import File
 from vpc_openvpn.site.plan import HostPlan
 
 _IF_NETWORKD_RUNS = "! systemctl is-active --quiet systemd-networkd ||"
@@ -23,6 +22,4 @@ _READERS = {
 
 def readers(plan: HostPlan) -> list[Reader]:
     """What each of these programs is to know, and how it comes to know it."""
-    return [
-        Reader(File(path, render(f"any{path}.j2", interfaces=plan.interfaces)), read) for path, read in _READERS.items()
-    ]
+    return [Reader(view(path, "any", interfaces=plan.interfaces), read) for path, read in _READERS.items()]

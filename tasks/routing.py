@@ -1,7 +1,7 @@
 """BIRD, BFD and the watch: each zone by its own tunnel while that works, by a detour while it does not."""
 
 from tasks import paths
-from templates import render
+from tasks.views import view
 from vpc_openvpn.remote.effects import Daemons, Service
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import BFD_MULTIPLIER, DOUBTED, ROUTER, SINGLE, ZONES, HostPlan, OfficePlan
@@ -30,77 +30,64 @@ def _bird(plan: HostPlan) -> tuple[Service, tuple[File, ...]]:
     prepare = [script.path for script in scripts]
     if isinstance(plan, OfficePlan) and plan.health_checks:
         prepare.append(f"{paths.DETOUR} settle")
-    configuration = File(
+    configuration = view(
         paths.BIRD_CONFIGURATION,
-        render(
-            f"{plan.role}/etc/vpc-openvpn/bird.conf.j2",
-            plan=plan,
-            zones=ZONES,
-            multiplier=BFD_MULTIPLIER,
-            doubted=DOUBTED,
-            detour_script=paths.DETOUR,
-            paths_file=paths.PATHS_FILE,
-            router=ROUTER,
-            source_script=paths.SOURCE,
-            source_file=paths.SOURCE_FILE,
-        ),
+        plan.role,
+        plan=plan,
+        zones=ZONES,
+        multiplier=BFD_MULTIPLIER,
+        doubted=DOUBTED,
+        detour_script=paths.DETOUR,
+        paths_file=paths.PATHS_FILE,
+        router=ROUTER,
+        source_script=paths.SOURCE,
+        source_file=paths.SOURCE_FILE,
     )
-    unit = File(
+    unit = view(
         f"{paths.UNITS}/{paths.BIRD_UNIT}",
-        render(
-            f"any/etc/systemd/system/{paths.BIRD_UNIT}.j2",
-            configuration=paths.BIRD_CONFIGURATION,
-            socket=paths.BIRD_SOCKET,
-            record=record,
-            prepare=prepare,
-        ),
+        "any",
+        configuration=paths.BIRD_CONFIGURATION,
+        socket=paths.BIRD_SOCKET,
+        record=record,
+        prepare=prepare,
     )
     return Service(paths.BIRD_UNIT, (configuration,), record, reload=True), (*scripts, configuration, unit)
 
 
 def source(plan: OfficePlan) -> File:
     """What finds the address that the router's own packets to the VPC have."""
-    template = "office/usr/local/lib/vpc-openvpn/source.j2"
-    text = render(template, plan=plan, source_file=paths.SOURCE_FILE, socket=paths.BIRD_SOCKET)
-    return File(paths.SOURCE, text, mode="755")
+    return view(paths.SOURCE, plan.role, mode="755", plan=plan, source_file=paths.SOURCE_FILE, socket=paths.BIRD_SOCKET)
 
 
 def _watch(plan: OfficePlan) -> tuple[Service, tuple[File, ...]]:
     record = paths.record(paths.WATCH_UNIT)
-    folder = "office/usr/local/lib/vpc-openvpn"
-    detour = File(
+    detour = view(
         paths.DETOUR,
-        render(
-            f"{folder}/detour.j2",
-            watches=paths.WATCHES,
-            drained=paths.DRAINED,
-            seen=paths.SEEN,
-            paths_file=paths.PATHS_FILE,
-            socket=paths.BIRD_SOCKET,
-        ),
+        plan.role,
         mode="755",
+        watches=paths.WATCHES,
+        drained=paths.DRAINED,
+        seen=paths.SEEN,
+        paths_file=paths.PATHS_FILE,
+        socket=paths.BIRD_SOCKET,
     )
-    script = File(
+    script = view(
         paths.WATCH,
-        render(
-            f"{folder}/watch.j2",
-            detour_script=paths.DETOUR,
-            watches=paths.WATCHES,
-            seen=paths.SEEN,
-            **PATIENCE,
-        ),
+        plan.role,
         mode="755",
+        detour_script=paths.DETOUR,
+        watches=paths.WATCHES,
+        seen=paths.SEEN,
+        **PATIENCE,
     )
-    watches = File(paths.WATCHES, render("office/etc/vpc-openvpn/watches.j2", plan=plan))
+    watches = view(paths.WATCHES, plan.role, plan=plan)
     inputs = (detour, script, watches)
-    unit = File(
+    unit = view(
         f"{paths.UNITS}/{paths.WATCH_UNIT}",
-        render(
-            f"office/etc/systemd/system/{paths.WATCH_UNIT}.j2",
-            inputs=[file.path for file in inputs],
-            record=record,
-            watch_script=paths.WATCH,
-        ),
+        plan.role,
+        inputs=[file.path for file in inputs],
+        record=record,
+        watch_script=paths.WATCH,
     )
     return Service(paths.WATCH_UNIT, inputs, record), (*inputs, unit)
 

@@ -7,6 +7,7 @@ from pyinfra import host, state
 
 from tasks import forward_path, paths
 from tasks.identity import Identity
+from tasks.views import view
 from templates import render
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.effects import Files, Service, Services
@@ -49,11 +50,7 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
     )
     configuration = (
         File(f"/etc/openvpn/client/{connection.name}.conf", text),
-        File(
-            paths.TUNNEL_UP,
-            render("office/usr/local/lib/vpc-openvpn/tunnel-up.j2", source_script=paths.SOURCE),
-            mode="755",
-        ),
+        view(paths.TUNNEL_UP, plan.role, mode="755", source_script=paths.SOURCE),
     )
     # New connections take a detour; 0.1 s later the tunnel may stop.
     leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.health_checks else ""
@@ -75,7 +72,7 @@ def _nat_end(plan: NatPlan, identity: Identity) -> End:
     configuration = (
         File("/etc/openvpn/server/office.conf", text),
         # OpenVPN looks a client's file up by the name in its certificate.
-        File(f"{paths.CLIENTS}/{OFFICE}", render("nat/etc/vpc-openvpn/clients/office.j2", plan=plan)),
+        view(f"{paths.CLIENTS}/{OFFICE}", plan.role, plan=plan),
     )
     started = leave = ""
     if plan.strategy != SINGLE:
