@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 
 @dataclass(slots=True)
@@ -45,3 +46,11 @@ def complaints(found: Mapping[str, list[str]]) -> list[str]:
 def in_order(causes: Iterable[str]) -> str:
     """Likely causes, as numbered lines."""
     return "".join(f"\n    {number}. {cause}" for number, cause in enumerate(causes, start=1))
+
+
+def describe_interfaces(key: str, address: IPv4Address, fields: str) -> str:
+    """What to type to see `fields` of the VPC's network interface whose `key` is `address`."""
+    return (
+        f"aws ec2 describe-network-interfaces --filters Name={key},Values={address}"
+        f" --query 'NetworkInterfaces[].{fields}'"
+    )

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from vpc_openvpn.diagnosis import routes
 from vpc_openvpn.diagnosis.filters import Packet
-from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
+from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, describe_interfaces, document, in_order
 from vpc_openvpn.diagnosis.obstacles import Obstacle, masquerades, obstacles, sentence, tables
 from vpc_openvpn.diagnosis.office import BFD_PORT
 from vpc_openvpn.site.plan import SINGLE, NatPlan
@@ -153,8 +153,8 @@ def _no_egress(plan: NatPlan, tried: str, *, crosses: bool) -> str:
         f" 'Addresses[].PrivateIpAddress' (it has to be {plan.private_address})",
     ]
     gates = [
-        "its security group has no egress to 0.0.0.0/0: aws ec2 describe-network-interfaces --filters"
-        f" Name=addresses.private-ip-address,Values={plan.private_address} --query 'NetworkInterfaces[].Groups'",
+        "its security group has no egress to 0.0.0.0/0:"
+        f" {describe_interfaces('addresses.private-ip-address', plan.private_address, 'Groups')}",
         "another firewall on it: nft list ruleset; iptables -S OUTPUT",
     ]
     return (

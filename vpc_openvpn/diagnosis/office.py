@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from vpc_openvpn.diagnosis import routes
 from vpc_openvpn.diagnosis.filters import Packet
-from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, document, in_order
+from vpc_openvpn.diagnosis.findings import Findings, answers, complaints, describe_interfaces, document, in_order
 from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, sentence, tables
 from vpc_openvpn.site.plan import ZONES, OfficePlan, Tunnel
 
@@ -57,7 +57,7 @@ class _Office:
         if connection is None or len(connection.tunnels) > 1 or "another program has taken" in complaint:
             return complaint
         tunnel = connection.tunnel
-        groups = _interfaces("association.public-ip", tunnel.remote, "Groups")
+        groups = describe_interfaces("association.public-ip", tunnel.remote, "Groups")
         causes = [
             f"what a deploy to {tunnel.nat_host} says: OpenVPN does not run there, or a firewall of its own drops it",
             f"{tunnel.nat_host}'s security group does not admit UDP {tunnel.port} from the office's address: {groups}",
@@ -252,7 +252,7 @@ def _lost(plan: OfficePlan, tunnel: Tunnel, target: IPv4Address, *, reached: boo
     lans = ", ".join(map(str, plan.lans))
     nat = tunnel.nat_host
     groups, check = (
-        _interfaces("association.public-ip", tunnel.remote, f"[NetworkInterfaceId,{field}]")
+        describe_interfaces("association.public-ip", tunnel.remote, f"[NetworkInterfaceId,{field}]")
         for field in ("Groups", "SourceDestCheck")
     )
     if not reached:
@@ -278,16 +278,8 @@ def _lost(plan: OfficePlan, tunnel: Tunnel, target: IPv4Address, *, reached: boo
                 f" --filters Name=route.destination-cidr-block,Values={plan.lans[0]}"
                 f" (console: VPC → Subnets → {subnet} → Route table)",
                 f"the security group of {target} does not admit {lans}:"
-                f" {_interfaces('addresses.private-ip-address', target, 'Groups')}",
+                f" {describe_interfaces('addresses.private-ip-address', target, 'Groups')}",
                 f"another firewall on {nat}, or on {target}: nft list ruleset",
             ]
         )
-    )
-
-
-def _interfaces(key: str, address: IPv4Address, fields: str) -> str:
-    """What to type to see `fields` of the VPC's network interface whose `key` is `address`."""
-    return (
-        f"aws ec2 describe-network-interfaces --filters Name={key},Values={address}"
-        f" --query 'NetworkInterfaces[].{fields}'"
     )
