@@ -40,6 +40,15 @@ def test_correct_files_need_no_command() -> None:
     assert changes(wanted, ["/etc/x/*"], as_it_should_be(*wanted)).commands == []
 
 
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("old\n")
+    [command] = written([File(f"{tmp_path}/new", "text\n")]).commands
+    # What `sync` finds under the file's name, each time that it is run.
+    spy = f'chown() {{ :; }}; sync() {{ echo "$1 $(cat {tmp_path}/new)" >> {tmp_path}/spy; command sync "$1"; }}'
+    subprocess.run(["sh", "-c", f"{spy}; {command.get_raw_value()}"], input=b"text\n", check=True)
+    assert (tmp_path / "spy").read_text() == f"{tmp_path}/new.new old\n{tmp_path} text\n"
+
+
 @pytest.mark.parametrize(
     "there",
     [
@@ -86,7 +95,7 @@ def test_a_truncated_file_is_not_put_in_place(tmp_path: Path) -> None:
 def test_unwanted_files_that_match_our_patterns_are_removed() -> None:
     there = as_it_should_be(CONF, File("/etc/x/old", "x\n"), Directory("/etc/x/below"), File("/etc/x/below/y", "x\n"))
     there["/etc/other"] = FileState("file", "644", "root", "root", "0" * 64)
-    assert changes([CONF], ["/etc/x/*"], there).steps == ["rm -rf -- /etc/x/below /etc/x/old"]
+    assert changes([CONF], ["/etc/x/*"], there).steps == ["rm -rf -- /etc/x/below /etc/x/old && sync /etc/x"]
 
 
 def test_paths_are_quoted() -> None:

@@ -19,7 +19,7 @@ from pyinfra.api import State as PyinfraState
 from vpc_openvpn.remote import apt
 from vpc_openvpn.remote.commit_confirm import Trial, tried
 from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
-from vpc_openvpn.remote.files import Directory, File, Script, announce, changes, diff, sums, written
+from vpc_openvpn.remote.files import Directory, File, Script, announce, changes, diff, removed, sums, written
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
 
@@ -118,7 +118,7 @@ class Packages:
         if units:
             # Without the variable, systemctl disables the unit's SysV script as well, for 0.3 s: nothing uses that.
             disable = "SYSTEMCTL_SKIP_SYSV=1 systemctl disable --quiet --now"
-            script.steps.append(f"{disable} {' '.join(map(quote, units))} && rm -f {quote(self.to_idle)}")
+            script.steps += [f"{disable} {' '.join(map(quote, units))}", _LINKS_KEPT, removed([self.to_idle])]
         yield from script.commands
 
 
@@ -351,15 +351,15 @@ class Daemons:
             if path in now.files:
                 remind(notice)
         kept = {service.unit for service in self.services}
-        removed = []
+        stopped = []
         for unit, left in self.units.items():
             found = now.units.get(unit, UnitState())
             if unit not in kept and (found.active or found.enabled or any(path in now.files for path in left)):
                 announce(f"Will stop and remove {unit}")
                 leftovers = " ".join(map(quote, left))
-                removed.append(f"{{ systemctl disable --quiet --now {quote(unit)}; rm -rf {leftovers}; }}")
+                stopped += [f"{{ systemctl disable --quiet --now {quote(unit)}; rm -rf {leftovers}; }}", _LINKS_KEPT]
         script = changes(self.wanted, self.owned, now.files)
-        script.steps = removed + script.steps
+        script.steps = stopped + script.steps
         script.steps += _enable(self.services, now.units)
         for service in self.services:
             stale = now.records.get(service.record) != sums(service.inputs)
@@ -412,12 +412,16 @@ class Services:
             own_files = " ".join(quote(file.format(unit=unit, instance=instance)) for file in self.instance_files)
             script.steps.append(
                 f"{{ systemctl disable --quiet --now {quote(unit)}; rm -f {own_files}; }} && rm -rf {quote(folder)}"
-                " && systemctl daemon-reload"
+                f" && {_LINKS_KEPT} && systemctl daemon-reload"
             )
         script.steps += _enable(self.wanted, now.units)
         for service in self.wanted:
             script.steps += _start(service, now.units.get(service.unit, UnitState()), stale=False)
         yield from script.commands
+
+
+# systemctl makes and removes links, and leaves it to the kernel when the disk has them.
+_LINKS_KEPT = "find /etc/systemd/system -type d -exec sync {} +"
 
 
 def restart(service: Service, *, reread: bool = True) -> str:
@@ -439,7 +443,7 @@ def _enable(services: Sequence[Service], units: Mapping[str, UnitState]) -> list
     names = [service.unit for service in services if not units.get(service.unit, UnitState()).enabled]
     for name in names:
         announce(f"Will enable {name}")
-    return [f"systemctl enable --quiet {' '.join(map(quote, names))}"] if names else []
+    return [f"systemctl enable --quiet {' '.join(map(quote, names))}", _LINKS_KEPT] if names else []
 
 
 def _start(service: Service, unit: UnitState, *, stale: bool) -> list[str]:

@@ -1,12 +1,14 @@
 """Files that are wholly ours: what they should be, how that differs from what is there, and the commands that mend it.
 
-A file appears under its name complete, with its owner and mode, or not at all: it is written beside its place with
-umask 077 and moved there. Contents travel on standard input, never in an argument.
+A file appears under its name complete, with its owner and mode, or not at all, even if the power fails: it is written
+beside its place with umask 077, flushed to the disk (a kernel may otherwise do so half a minute later, and a new name
+before what it names) and moved there. Contents travel on standard input, never in an argument.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import PurePosixPath
 from shlex import quote
 
 from pyinfra import host, logger, state
@@ -92,8 +94,14 @@ def changes(wanted: Sequence[File | Directory], owned: Sequence[str], found: Map
     stale = sorted(path for path in found if path not in keep and matches_any(path, owned))
     if stale:
         announce(f"Will remove {', '.join(stale)}")
-        script.steps.append(f"rm -rf -- {' '.join(map(quote, stale))}")
+        script.steps.append(removed(stale))
     return script
+
+
+def removed(paths: Sequence[str]) -> str:
+    """The shell command that removes files, also for the boot after a power cut."""
+    folders = sorted({str(PurePosixPath(path).parent) for path in paths})
+    return f"rm -rf -- {' '.join(map(quote, paths))} && sync {' '.join(map(quote, folders))}"
 
 
 def written(items: Sequence[File | Directory]) -> Script:
@@ -141,6 +149,7 @@ _PUT = """put() (
     [ -d "${1%/*}" ] || install -d -m 755 "${1%/*}"
     umask 077
     head -c "$3" > "$1.new" && [ "$(stat -c %s "$1.new")" = "$3" ] && chown root:root "$1.new" && chmod "$2" "$1.new" &&
-        mv -f "$1.new" "$1" || { rm -f "$1.new"; echo "could not write $1" >&2; exit 1; }
+        sync "$1.new" && mv -f "$1.new" "$1" && sync "${1%/*}" ||
+        { rm -f "$1.new"; echo "could not write $1" >&2; exit 1; }
 )
 """
