@@ -5,26 +5,29 @@ Each effect is a module of `tasks/`; what it takes is the host's plan, computed 
 
 from pyinfra import host
 
-from tasks import firewall, forward_path, forwarding, identity, lock, ownership, packages, routing, tunnels
+from tasks import firewall, forward_path, forwarding, identity, ownership, packages, paths, routing, tunnels
 from tasks.site import plan_of, plans, store_for, zone_names
-from vpc_openvpn.remote.operations import converge
+from vpc_openvpn.remote.effects import Effect
+from vpc_openvpn.remote.operations import converge, look
 
 plan = plan_of(host.name)
 store = store_for(plan)
 own = identity.of(plan, store)
 ends = tunnels.ends(plan, own)
-record = ownership.check(plan, plans(), store)
-
-lock.acquire()
-converge(
+owner = ownership.owner(plan, plans(), store)
+effects: list[Effect] = [
     packages.installed(host.data.packages, host.data.minimum_versions, host.data.idle_services),
-    identity.in_place(own, record),
+    ownership.recorded(owner),
+    identity.in_place(own),
     firewall.loaded(plan),
     forwarding.enabled(plan),
     tunnels.configured(ends),
     routing.running(plan),
     tunnels.running(ends),
-)
+]
+
+ownership.check(plan, plans(), owner, look(paths.DEPLOY_LOCK, effects))
+converge(paths.DEPLOY_LOCK, effects)
 tunnels.restart(plan, ends, zone_names())
 if host.data.get("proof") != "no":  # a rebuild sees to the office while a NAT is not there yet
     forward_path.prove(plan)

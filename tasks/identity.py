@@ -40,12 +40,10 @@ def of(plan: HostPlan, store: Store) -> Identity:
     )
 
 
-def in_place(identity: Identity, record: File) -> Files:
-    """The identity, in a directory that only root enters, and beside it the `record` of whose host it is; keys of
-    tunnels that are gone are removed.
-    """
+def in_place(identity: Identity) -> Files:
+    """The identity, in a directory that only root enters; keys of tunnels that are gone are removed."""
     return Files(
         "Identity is in place",
-        wanted=[Directory(paths.HOME), record, Directory(paths.IDENTITY, mode="700"), *identity],
+        wanted=[Directory(paths.HOME), Directory(paths.IDENTITY, mode="700"), *identity],
         owned=[f"{paths.IDENTITY}/*"],
     )

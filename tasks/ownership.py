@@ -14,8 +14,9 @@ from pyinfra.api.exceptions import DeployError
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.remote.facts import HostState, ask
-from vpc_openvpn.remote.files import File
+from vpc_openvpn.remote.effects import Commands
+from vpc_openvpn.remote.facts import HostState, State
+from vpc_openvpn.remote.files import Directory, File, changes
 from vpc_openvpn.remote.lock import OPERATOR
 from vpc_openvpn.site.plan import OFFICE, HostPlan, NatPlan, OfficePlan
 
@@ -59,6 +60,34 @@ def parse(text: str) -> Record | None:
 def release(changelog: str) -> int:
     """How many releases the change log has, the one to come included: more than any older checkout's."""
     return sum(line.startswith("## ") for line in changelog.splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The file that says whose the host is: `wanted`, unless what is there says the same by another operator's name."""
+
+    name: str
+    wanted: Record
+    disturbs = False
+
+    @property
+    def question(self) -> HostState:
+        return HostState(files=[paths.HOME, paths.SITE], records=[paths.SITE], show=[_SHOW])
+
+    def commands(self, now: State) -> Commands:
+        found = parse(now.records.get(paths.SITE, ""))
+        kept = found if found and found.says_the_same(self.wanted) else self.wanted
+        yield from changes([Directory(paths.HOME), File(paths.SITE, kept.text)], [], now.files).commands
+
+
+def recorded(owner: Record) -> Recorded:
+    """The host has a record of whose it is."""
+    return Recorded("It is on record whose host this is", owner)
+
+
+def owner(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> Record:
+    """Whose the host is after a deploy."""
+    return record(plan, plans, store.fingerprint(OFFICE))
 
 
 def record(plan: HostPlan, plans: Mapping[str, HostPlan], fingerprint: str) -> Record:
@@ -122,20 +151,18 @@ def cautions(plan: HostPlan, found: Record, wanted: Record, words: Mapping[str, 
     return said
 
 
-def check(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> File:
-    """The record for this host, once it is sure that the host is this site's and that the operator means it.
+def check(plan: HostPlan, plans: Mapping[str, HostPlan], wanted: Record, now: State) -> None:
+    """See by what the host has answered that it is this site's, and that the operator means what a deploy would do.
 
     Raises DeployError, before any host is changed. Without -y, cautions are shown: the plan comes before a question.
     """
-    look = ask(HostState(records=[paths.SITE], show=[_SHOW]))
-    text, shown = look.records.get(paths.SITE, ""), look.shown.get(_SHOW, "")
+    shown = now.shown.get(_SHOW, "")
     addresses = [IPv4Address(each) for each in re.findall(r"\binet ([0-9.]+)/", shown)]
     if complaint := wrong_host(plan, plans, addresses):
         raise DeployError(f"{complaint}. No host was changed.")
-    wanted, found = record(plan, plans, store.fingerprint(OFFICE)), parse(text)
+    found = parse(now.records.get(paths.SITE, ""))
     if found is None:
-        return File(paths.SITE, wanted.text)
-    kept = found if found.says_the_same(wanted) else wanted
+        return
     if when := re.search("^written ([0-9A-Z: +-]+)$", shown, re.MULTILINE):
         found = replace(found, by=f"{found.by}, {when[1]}")
     words = {word: host.data.get(word) for word in (TAKE_OVER, REMOVE, GO_BACK)}
@@ -145,4 +172,3 @@ def check(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> File:
         if not state.should_check_for_changes():
             raise DeployError(f"{caution}. No host was changed.")
         host.log_styled(caution, fg="yellow", bold=True, log_func=logger.warning)
-    return File(paths.SITE, kept.text)

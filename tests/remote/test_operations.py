@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from pyinfra.api import Config, FunctionCommand, Inventory, StringCommand
+from paramiko import Channel
+from pyinfra.api import Config, FunctionCommand, Host, Inventory, StringCommand
 from pyinfra.api import State as PyinfraState
 from pyinfra.context import ctx_host, ctx_state
 
@@ -14,6 +15,8 @@ from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.effects import Commands, Daemons, Loaded, Service, Services, Sysctls
 from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
 from vpc_openvpn.remote.files import File, sums
+from vpc_openvpn.remote.lock import Locks
+from vpc_openvpn.remote.per_run import of_run
 
 SETTINGS = File("/etc/sysctl.d/x.conf", "net.ipv4.ip_forward = 1\n")
 AS_WRITTEN = {SETTINGS.path: FileState("file", "644", "root", "root", SETTINGS.sha256)}
@@ -203,20 +206,39 @@ class Step:
         ([Step("a"), Step("b"), Step("c", "do", disturbs=True)], [["a", "b", "c"]]),
     ],
 )
+@pytest.mark.parametrize("planned", [True, False])
 def test_effects_share_one_command_until_one_disturbs_the_others(
-    monkeypatch: pytest.MonkeyPatch, steps: list[Step], asked: list[list[str]]
+    monkeypatch: pytest.MonkeyPatch, steps: list[Step], asked: list[list[str]], planned: bool
 ) -> None:
     said: list[list[str]] = []
 
-    def ask(question: HostState) -> State:
+    def answer(question: HostState) -> State:
         said.append([path.removeprefix("/etc/") for path in question.files])
         return State(files={path: FileState("other", "644", "root", "root") for path in question.files})
 
-    monkeypatch.setattr(operations, "ask", ask)
-    done = ""
-    for again in (1, 2):  # what was known when the run was planned is asked anew when it is executed
+    def hold(locks: Locks, locked: Host, _file: str, question: HostState) -> State:
+        assert locked.name not in locks.held
+        locks.held[locked.name] = cast("Channel", None)
+        return answer(question)
+
+    def act() -> None:
+        text(operations.locked._inner(file="lock", question=HostState().and_(step.question for step in steps)))
         for number, step in enumerate(steps):
-            ahead = [each.question for each in steps[number + 1 :]]
-            done += text(operations.brought_about._inner(effect=step, ahead=ahead, first=number == 0))
-        assert said == asked * again
-    assert done == "".join(step.does for step in steps) * 2
+            done.append(text(operations.brought_about._inner(effect=step, ahead=steps[number + 1 :])))
+
+    monkeypatch.setattr(operations, "ask", answer)
+    monkeypatch.setattr(Locks, "hold", hold)
+    done: list[str] = []
+    run = ctx_state.get()
+    run.check_for_changes = planned
+    operations.look("lock", steps)
+    if planned:
+        act()  # up to each effect's first command, in fact
+        assert said == asked and not of_run(Locks).held
+        operations.look("lock", steps)
+        said.clear()
+    run.is_executing = True
+    act()
+    # What was known when the run was planned is asked anew when it is executed, and only then is the host locked.
+    assert said == asked
+    assert "".join(done) == "".join(step.does for step in steps) * (2 if planned else 1)

@@ -3,6 +3,9 @@
 A run holds a lock on every host that it works on, from a channel of its own ssh connection. It is released when that
 closes, however the run ended; and, where the host cannot see that it ended (the operator's line was cut), when nothing
 was heard of it for a while. Of two runs that meet, each with some of the hosts, the one that began first goes on.
+
+The command that takes the lock also answers a question, which saves a far operator a remote command: what it says holds
+for as long as the host is locked.
 """
 
 import atexit
@@ -17,14 +20,19 @@ from paramiko import Channel, SSHException
 from pyinfra.api import Host, StringCommand
 
 from vpc_openvpn.remote import shell
+from vpc_openvpn.remote.facts import SECTION, Answer, Question, UnansweredError
 from vpc_openvpn.remote.shell import Connector
 
 KEEP_ALIVE, SILENCE = 5, 30  # seconds: how often a host hears of the run; how long it keeps its lock without that
 YIELD = 10  # seconds that a run gets which began later and has to give way
-ANSWER = 20  # seconds within which a host says whether it is free
+ANSWER = 60  # seconds within which a host says whether it is free, and how it is
 
 OPERATOR = f"{getpass.getuser()}@{socket.gethostname()}"
 _TOKEN = f"{time.time_ns():020} {OPERATOR}"  # ordered by the beginning of the run
+
+
+class RefusedError(Exception):
+    """Another run has the host; whose it is, and since when."""
 
 
 class Locks:
@@ -36,12 +44,14 @@ class Locks:
         self.held: dict[str, Channel] = {}
         self.refused = ""
 
-    def hold(self, host: Host, file: str) -> str:
-        """Take the host's lock, which is `file` there; why that cannot be, or an empty string.
+    def hold(self, host: Host, file: str, question: Question[Answer]) -> Answer:
+        """Take the host's lock, which is `file` there, and then ask: the answer.
 
-        The lock is kept until the process ends, or until `give_way`.
+        The lock is kept until the process ends, or until `give_way`. Raises RefusedError, and UnansweredError.
         """
-        script = _HOLD.format(lock=quote(file), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE)
+        script = _HOLD.format(
+            lock=quote(file), token=quote(_TOKEN), seconds=YIELD, silence=SILENCE, question=question.script, held=_HELD
+        )
         assert isinstance(host.connector, Connector)
         try:
             with gevent.Timeout(ANSWER, TimeoutError):
@@ -50,18 +60,18 @@ class Locks:
                 )
                 said = _answer(host, channel)
         except (OSError, EOFError, SSHException) as error:
-            return f"cannot tell whether another deploy is under way: {str(error) or f'no answer within {ANSWER} s'}"
-        if said == "held":
+            raise UnansweredError(str(error) or f"no answer within {ANSWER} s") from None
+        if said[-1:] == [_HELD]:
             if not self.held:
                 gevent.spawn(self._keep_alive)
                 atexit.register(self._release)
             self.held[host.name] = channel
-            return ""
-        if said.startswith("busy "):
-            began, _, who = said.removeprefix("busy ").partition(" ")
+            return question.parse(said[:-1])
+        if said and said[0].startswith(_BUSY):
+            began, _, who = said[0].removeprefix(_BUSY).partition(" ")
             self.refused = f"another deploy is under way: {who}, since {_clock(began)}"
-            return f"{self.refused}. Nothing was changed; type the same again when that is over"
-        return f"cannot tell whether another deploy is under way: {said}"
+            raise RefusedError(f"{self.refused}. Nothing was changed; type the same again when that is over")
+        raise UnansweredError(f"whether another deploy is under way: {'; '.join(said)}")
 
     def give_way(self, host: Host) -> None:
         """Release the host's lock, for the run that goes on."""
@@ -83,22 +93,28 @@ class Locks:
             gevent.sleep(KEEP_ALIVE)
 
 
-def _answer(host: Host, channel: Channel) -> str:
-    """The first line of the script's own; where it ends without one, why."""
+def _answer(host: Host, channel: Channel) -> list[str]:
+    """The lines of the script's own, to the one that says that the lock is held or that it is not to be had; where it
+    ends without one, why.
+    """
     said = shell.Said()
     for line in shell.decoded(channel.makefile("rb")):
         said.take("stdout", line)
-        if said.answer:
+        if said.answer and (said.answer[-1].line == _HELD or said.answer[0].line.startswith(_BUSY)):
             shell.warn(host, said)
-            return said.answer[0].line
-    for line in shell.decoded(channel.makefile_stderr("rb")):
-        said.take("stderr", line)
-    return "; ".join(line.line for line in shell.answer(host, said, succeeded=False))
+            break
+    else:
+        for line in shell.decoded(channel.makefile_stderr("rb")):
+            said.take("stderr", line)
+        return [line.line for line in shell.answer(host, said, succeeded=False)]
+    return [line.line for line in said.answer]
 
 
 def _clock(began: str) -> str:
     return f"{datetime.fromtimestamp(int(began) / 1e9, UTC):%H:%M:%S} UTC" if began.isdecimal() else "just now"
 
+
+_BUSY, _HELD = "busy ", f"{SECTION}held"
 
 # The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`.
 _HOLD = """
@@ -107,6 +123,7 @@ if ! flock -n 9; then
     [[ $(cat {lock}) > {token} ]] && flock -w {seconds} 9 || {{ echo "busy $(cat {lock})"; exit; }}
 fi
 echo {token} > {lock} || exit
-echo held
+( exec 9>&-; {question} )
+echo '{held}'
 while read -r -t {silence} _; do :; done
 """

@@ -9,13 +9,14 @@ from functools import wraps
 from typing import ParamSpec, Protocol
 
 from pyinfra import host, logger, state
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import Host, StringCommand, operation
 from pyinfra.api.arguments_typed import PyinfraOperation
+from pyinfra.api.exceptions import DeployError
 
 from vpc_openvpn.remote.effects import Commands, Effect, Service, failure, remind, restart
 from vpc_openvpn.remote.facts import HostState, Probe, State, UnansweredError, ask
 from vpc_openvpn.remote.files import announce
-from vpc_openvpn.remote.lock import Locks
+from vpc_openvpn.remote.lock import Locks, RefusedError
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
 
@@ -38,7 +39,7 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                 yield failure(str(error))
             elif host not in state.failed_hosts:
                 host.log_styled(str(error), fg="red", log_func=logger.error)
-                state.fail_hosts({host.inventory.get_host(host.name)})
+                state.fail_hosts({_own()})
         else:
             if not changed:
                 host.noop("so already")
@@ -46,11 +47,46 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     return asking
 
 
+class Known(dict[str, State]):
+    """What hosts have answered, by name, and still holds."""
+
+
+def look(lock: str, effects: Sequence[Effect]) -> State:
+    """How the host is, as far as `effects` ask: what `converge` then starts from.
+
+    A run that shows no plan and asks for no consent locks the host at once (by the file `lock`), so that what it sees
+    holds when it acts. Raises DeployError, which ends the run before any host is changed, where another run has the
+    host, or where it does not answer.
+    """
+    question = _all_of(effects)
+    try:
+        now = ask(question) if state.should_check_for_changes() else of_run(Locks).hold(_own(), lock, question)
+    except RefusedError as error:
+        raise DeployError(f"{host.name}: {error}") from None
+    of_run(Known)[host.name] = now
+    return now
+
+
+def converge(lock: str, effects: Sequence[Effect]) -> None:
+    """Bring each of the effects about, in order, on a host that `look` has looked at, while it is locked."""
+    locked(name="No other deploy is under way", file=lock, question=_all_of(effects))
+    all_locked(name="Nor is one on the other hosts")
+    for number, effect in host.loop(list(enumerate(effects))):
+        brought_about(name=effect.name, effect=effect, ahead=effects[number + 1 :])
+
+
 @careful
-def locked(file: str) -> Commands:
-    """No other run works on this host: it is locked (by `file`) until this run ends, however it ends."""
-    if state.is_executing and (complaint := of_run(Locks).hold(host, file)):
-        yield failure(complaint)
+def locked(file: str, question: HostState) -> Commands:
+    """No other run works on this host: it is locked until this run ends, however it ends. It may have changed while the
+    plan was read, so it is asked again.
+    """
+    locks = of_run(Locks)
+    if not state.is_executing or host.name in locks.held:
+        return
+    try:
+        of_run(Known)[host.name] = locks.hold(_own(), file, question)
+    except RefusedError as error:
+        yield failure(str(error))
 
 
 @careful
@@ -62,34 +98,27 @@ def all_locked() -> Commands:
         yield failure(f"{locks.refused}, on another of these hosts. Nothing was changed")
 
 
-class Known(dict[str, State]):
-    """What hosts have answered, by name, in the phase of the run that goes on: planning or executing."""
-
-
-def converge(*effects: Effect) -> None:
-    """Bring each of the effects about, in order. A host is asked about all of them at once."""
-    questions = [effect.question for effect in effects]
-    of_run(Known).pop(host.name, None)
-    for number, effect in host.loop(list(enumerate(effects))):
-        brought_about(name=effect.name, effect=effect, ahead=questions[number + 1 :], first=number == 0)
-
-
 @careful
-def brought_about(effect: Effect, ahead: Sequence[HostState], first: bool) -> Commands:
-    """One effect; `ahead` are the questions of those that follow. The first one asks anew: between a plan and what is
-    done the host may have changed, and only now is it locked.
-    """
+def brought_about(effect: Effect, ahead: Sequence[Effect]) -> Commands:
+    """One effect; `ahead` are those that follow. Where it disturbs what is known of the host, that is asked again."""
     known = of_run(Known)
-    if first:
-        known.pop(host.name, None)
     if host.name not in known:
-        known[host.name] = ask(effect.question.and_(ahead))
+        known[host.name] = ask(_all_of([effect, *ahead]))
     changed = False
     for command in effect.commands(effect.question.of(known[host.name])):
         changed = True
         yield command
     if changed and effect.disturbs:
         known.pop(host.name, None)
+
+
+def _all_of(effects: Sequence[Effect]) -> HostState:
+    return HostState().and_(effect.question for effect in effects)
+
+
+def _own() -> Host:
+    """The host itself: pyinfra's `host` stands for whichever host is worked on."""
+    return host.inventory.get_host(host.name)
 
 
 @careful
