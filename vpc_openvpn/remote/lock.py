@@ -58,20 +58,25 @@ class Locks:
                 channel = host.connector.begin(
                     StringCommand(script), _sudo=host.data.get("_sudo", False), _shell_executable="bash"
                 )
+                self._keep(host, channel)
                 said = _answer(host, channel)
         except (OSError, EOFError, SSHException) as error:
+            self.give_way(host)
             raise UnansweredError(str(error) or f"no answer within {ANSWER} s") from None
         if said[-1:] == [_HELD]:
-            if not self.held:
-                gevent.spawn(self._keep_alive)
-                atexit.register(self._release)
-            self.held[host.name] = channel
             return question.parse(said[:-1])
+        self.give_way(host)
         if said and said[0].startswith(_BUSY):
             began, _, who = said[0].removeprefix(_BUSY).partition(" ")
             self.refused = f"another deploy is under way: {who}, since {_clock(began)}"
             raise RefusedError(f"{self.refused}. Nothing was changed; type the same again when that is over")
         raise UnansweredError(f"whether another deploy is under way: {'; '.join(said)}")
+
+    def _keep(self, host: Host, channel: Channel) -> None:
+        if not self.held:
+            gevent.spawn(self._keep_alive)
+            atexit.register(self._release)
+        self.held[host.name] = channel
 
     def give_way(self, host: Host) -> None:
         """Release the host's lock, for the run that goes on."""
@@ -116,14 +121,14 @@ def _clock(began: str) -> str:
 
 _BUSY, _HELD = "busy ", f"{SECTION}held"
 
-# The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`.
+# The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`. The question goes on
+# beside: one that takes long does not keep the lock of a run that has ended.
 _HOLD = """
 install -d "$(dirname {lock})" && exec 9>> {lock} || exit
 if ! flock -n 9; then
     [[ $(cat {lock}) > {token} ]] && flock -w {seconds} 9 || {{ echo "busy $(cat {lock})"; exit; }}
 fi
 echo {token} > {lock} || exit
-( exec 9>&-; {question} )
-echo '{held}'
+( exec 9>&-; {question}; echo '{held}' ) &
 while read -r -t {silence} _; do :; done
 """
