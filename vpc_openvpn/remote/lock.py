@@ -85,7 +85,7 @@ class Locks:
 
     def _release(self) -> None:
         # The end of the process would do; but then paramiko tidies up when the interpreter is half gone, and complains.
-        for channel in self.held.values():
+        for channel in list(self.held.values()):  # other hosts may still be asked
             channel.close()
 
     def _keep_alive(self) -> None:
