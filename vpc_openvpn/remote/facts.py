@@ -7,6 +7,7 @@ facts are not used: where a host does not answer, they give an empty answer to a
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import PurePosixPath
 from shlex import quote
 from typing import Literal, Protocol, TypeVar
@@ -159,10 +160,18 @@ class HostState:
 _PARTS = ("files", "sysctls", "units", "records", "show")
 
 
+_WILD = set("*?[")
+
+
 def matches_any(path: str, patterns: Iterable[str]) -> bool:
     """Whether the shell would find the file `path` by one of `patterns`: `*` does not cross a slash."""
+    return any(_matches(path, pattern) if set(pattern) & _WILD else path == pattern for pattern in patterns)
+
+
+@cache
+def _matches(path: str, pattern: str) -> bool:
     pure = PurePosixPath(path)
-    return any(len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern) for pattern in patterns)
+    return len(pure.parts) == len(PurePosixPath(pattern).parts) and pure.match(pattern)
 
 
 def _packages(names: Sequence[str]) -> Iterator[str]:
