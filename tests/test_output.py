@@ -60,6 +60,32 @@ def test_a_closed_pipe_causes_no_traceback(tmp_path: Path, words: list[str], sta
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["./vpc", "--help"],
+        ["./vpc", "ssh-config"],
+        [sys.executable, "-m", "lab", "--help"],
+        [sys.executable, "-m", "pyinfra", "inventory.py", "debug-inventory", "--json"],
+    ],
+    ids=["help", "ssh-config", "lab", "pyinfra"],
+)
+def test_output_that_a_full_disk_loses_is_a_failure(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env={**os.environ, "SITE": str(EXAMPLE_SITE)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith("A part of the output is lost: No space left on device\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_output_that_was_closed_from_the_beginning_brings_no_traceback() -> None:
     command = "./vpc ssh-config >&- 2>&-; echo $?"
     done = subprocess.run(

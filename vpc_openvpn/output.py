@@ -1,12 +1,16 @@
 """What a command prints, and what it does where its reader is gone (`| head -1`): it goes on with its work.
 
-A command that makes or changes things must not end in the middle because its output has filled a pipe that is closed.
+A command that makes or changes things must not end in the middle because its output has filled a pipe that is closed,
+or a disk. Who has sent it to a file that is then not whole learns so by the exit status.
 """
 
+import atexit
 import io
 import os
 import sys
 from typing import Any
+
+_lost: list[OSError] = []
 
 
 class _Pipe(io.FileIO):
@@ -14,14 +18,25 @@ class _Pipe(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            return len(data)
+            pass
+        except OSError as error:
+            _lost.append(error)
+        return len(data)
+
+
+def _admit_loss() -> None:
+    if _lost:
+        print(f"A part of the output is lost: {_lost[0].strerror}", file=sys.stderr)
+        os._exit(1)
 
 
 def outlive_reader() -> None:
-    """From now on standard output and standard error, by line, discard what cannot be written to a closed pipe.
+    """From now on standard output and standard error, by line, discard what cannot be written. Unless that was because
+    of a closed pipe, the process exits with 1.
 
     One that was closed from the beginning is opened, on nothing.
     """
+    atexit.register(_admit_loss)  # the first to be registered is the last to run
     for number in (1, 2):
         try:
             os.fstat(number)

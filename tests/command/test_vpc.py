@@ -57,6 +57,8 @@ def test_the_list_of_verbs_cuts_no_sentence_short(vpc: Type) -> None:
         (["frobnicate"], "There is no verb frobnicate; there are: setup, check, plan"),
         (["drift", "--jsn"], "Did you mean '--json'?"),
         (["drain", "us-east-1"], "there is no zone us-east-1 in the site; did you mean us-east-1"),
+        (["deploy", "--dry"], "To see what it would change: ./vpc plan"),
+        (["rebuild", "us-east-1a", "--wait", "-1"], "-1 is not in the range x>=0"),
         (["drain"], "Missing argument 'ZONE'"),
         (["plan", "nat"], "nat is no option of pyinfra's. For one host, group or zone: --limit nat"),
     ],

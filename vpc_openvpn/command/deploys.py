@@ -33,9 +33,15 @@ def plan(limits: Sequence[str], json_output: bool, options: Sequence[str]) -> in
     return pyinfra.run(pyinfra.DEPLOY, "--dry", "--diff", *more, *options, limits=limits)
 
 
+def _dry(_context: click.Context, _parameter: click.Parameter, dry: bool) -> None:
+    if dry:
+        raise click.UsageError("deploy changes hosts. To see what it would change: ./vpc plan")
+
+
 @click.command()
 @limit
 @yes
+@click.option("--dry", is_flag=True, hidden=True, expose_value=False, callback=_dry)
 @passed_on
 def deploy(limits: Sequence[str], yes: bool, options: Sequence[str]) -> int:
     """Change the hosts to match the site file.

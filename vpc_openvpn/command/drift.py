@@ -22,7 +22,6 @@ def drift(limits: Sequence[str], json_output: bool) -> int:
     Changes nothing. Exit status 0: every host matches. 2: changes are pending, shown as a diff. 1: unknown, because a
     host does not answer, the site file has errors, an identity cannot be read, …
     """
-    pyinfra.show(_command(limits))
     changes = pending(limits)
     status = ERROR if changes is None else PENDING if changes else MATCH
     if json_output:
@@ -42,8 +41,10 @@ def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool =
 
     Unless it is to be `quiet`, the diff is shown, and what is wrong if something is: on standard error.
     """
+    command = pyinfra.words(pyinfra.DEPLOY, "--dry", "--diff", "--json", *options, limits=limits)
+    pyinfra.show(command)
     plan = subprocess.run(
-        pyinfra.program(_command(limits, options)),
+        pyinfra.program(command),
         cwd=ROOT,
         env=_environment(),
         stdin=subprocess.DEVNULL,
@@ -53,10 +54,6 @@ def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool =
         check=False,
     )
     return _changes(plan.stdout) if plan.returncode == 0 else None
-
-
-def _command(limits: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    return pyinfra.words(pyinfra.DEPLOY, "--dry", "--diff", "--json", *options, limits=limits)
 
 
 def _environment() -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from vpc_openvpn.site.load import ROOT, site_path, this_run
 from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan
 
 VERIFY = "deploys/verify_failback.py"
-BOOT = 300.0  # seconds for a machine that still boots
+BOOT = 300  # seconds for a machine that still boots
 UNPROVED = ("--data", "proof=no")
 
 
@@ -29,8 +29,15 @@ UNPROVED = ("--data", "proof=no")
     metavar="[HOST=]SHA256:…",
     help="The fingerprint of its new ssh host key, from its console. Without it, you are asked.",
 )
-@click.option("--wait", default=BOOT, show_default=True, metavar="SECONDS", help="For a machine that still boots.")
-def rebuild(machines: Sequence[str], expected: Sequence[str], wait: float) -> None:
+@click.option(
+    "--wait",
+    type=click.IntRange(min=0),
+    default=BOOT,
+    show_default=True,
+    metavar="SECONDS",
+    help="For a machine that still boots.",
+)
+def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None:
     """Rebuild lost hosts on blank machines.
 
     ZONE stands for its NAT; `office` is the office router. Each host gets its old identity, so that no other host needs
