@@ -17,8 +17,7 @@ ends = tunnels.ends(plan, own)
 owner = ownership.owner(plan, plans(), store)
 effects: list[Effect] = [
     packages.installed(host.data.packages, host.data.minimum_versions, host.data.idle_services),
-    ownership.recorded(owner),
-    identity.in_place(own),
+    ownership.Recorded(identity.in_place(own), owner),
     firewall.loaded(plan),
     forwarding.enabled(plan),
     tunnels.configured(ends),

@@ -41,9 +41,9 @@ def of(plan: HostPlan, store: Store) -> Identity:
 
 
 def in_place(identity: Identity) -> Files:
-    """The identity, in a directory that only root enters; keys of tunnels that are gone are removed."""
+    """The identity, in a directory of its own that only root enters; keys of tunnels that are gone are removed."""
     return Files(
         "Identity is in place",
-        wanted=[Directory(paths.HOME), Directory(paths.IDENTITY, mode="700"), *identity],
+        wanted=[Directory(paths.IDENTITY, mode="700"), *identity],
         owned=[f"{paths.IDENTITY}/*"],
     )

@@ -14,7 +14,7 @@ from pyinfra.api.exceptions import DeployError
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.remote.effects import Commands
+from vpc_openvpn.remote.effects import Commands, Files
 from vpc_openvpn.remote.facts import HostState, State
 from vpc_openvpn.remote.files import Directory, File, changes
 from vpc_openvpn.remote.lock import OPERATOR
@@ -64,25 +64,28 @@ def release(changelog: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The file that says whose the host is: `wanted`, unless what is there says the same by another operator's name."""
+    """What `beside` puts in place, and first, in the same command, the file that says whose the host is: `wanted`,
+    unless what is there says the same by another operator's name.
+    """
 
-    name: str
+    beside: Files
     wanted: Record
     disturbs = False
 
     @property
+    def name(self) -> str:
+        return self.beside.name
+
+    @property
     def question(self) -> HostState:
-        return HostState(files=[paths.HOME, paths.SITE], records=[paths.SITE], show=[_SHOW])
+        own = HostState(files=[paths.HOME, paths.SITE], records=[paths.SITE], show=[_SHOW])
+        return own.and_([self.beside.question])
 
     def commands(self, now: State) -> Commands:
         found = parse(now.records.get(paths.SITE, ""))
         kept = found if found and found.says_the_same(self.wanted) else self.wanted
-        yield from changes([Directory(paths.HOME), File(paths.SITE, kept.text)], [], now.files).commands
-
-
-def recorded(owner: Record) -> Recorded:
-    """The host has a record of whose it is."""
-    return Recorded("It is on record whose host this is", owner)
+        items = [Directory(paths.HOME), File(paths.SITE, kept.text), *self.beside.wanted]
+        yield from changes(items, self.beside.owned, now.files).commands
 
 
 def owner(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> Record:

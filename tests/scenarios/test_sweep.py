@@ -24,7 +24,6 @@ OTHERS = ("10.0.21.10", "10.0.23.10")
 OPERATIONS = (
     "Nor is one on the other hosts",
     "Packages are installed",
-    "It is on record whose host this is",
     "Identity is in place",
     "Firewall and guard routes are loaded",
     "Forwarding is on",

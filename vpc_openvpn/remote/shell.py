@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from secrets import token_hex
 from typing import Unpack
 
-from paramiko import Channel, ChannelException
+import gevent
+from gevent import Greenlet
+from paramiko import Channel, ChannelException, SSHException
 from pyinfra import logger
 from pyinfra.api import HiddenValue, Host, StringCommand, inventory
 from pyinfra.api.arguments import ConnectorArguments
@@ -122,6 +124,8 @@ def warn(host: Host, said: Said) -> None:
 class Connector(SSHConnector):
     """pyinfra's own ssh connector, with every command through the door."""
 
+    _ahead: Greenlet | None = None
+
     def connect(self) -> None:
         """As pyinfra does, and so that a connection over which nothing comes any more ends within `DEAD` seconds."""
         super().connect()
@@ -141,15 +145,33 @@ class Connector(SSHConnector):
             **arguments,
         )
         logger.debug("Running command on %s: %s", self.host.name, whole)
-        assert self.client is not None
-        transport = self.client.get_transport()
-        assert transport is not None
+        channel = self._session()
+        channel.exec_command(whole.get_raw_value())
+        self._ahead = gevent.spawn(self._open_ahead)
+        return channel
+
+    def _session(self) -> Channel:
+        """A session in which no command has run: the one that was opened while the last command ran, or another."""
+        ahead: Channel | None = self._ahead.get() if self._ahead else None
+        self._ahead = None
+        if ahead and not ahead.closed:
+            return ahead
         try:
-            channel = transport.open_session()
+            return self._open()
         except ChannelException:
             raise OSError(NO_SESSION) from None
-        channel.exec_command(whole.get_raw_value())
-        return channel
+
+    def _open(self) -> Channel:
+        transport = self.client.get_transport() if self.client else None
+        assert transport is not None
+        return transport.open_session()
+
+    def _open_ahead(self) -> Channel | None:
+        """Spares a far operator the next command's first round trip. None where sshd gives no session now."""
+        try:
+            return self._open()
+        except (SSHException, EOFError, OSError):
+            return None
 
     def run_shell_command(
         self,
