@@ -1,6 +1,6 @@
 """A host's state, read in one remote command.
 
-Each remote command costs about three round trips. So all that a run needs to know is asked for at once:
+Each remote command costs two or three round trips. So all that a run needs to know is asked for at once:
 `ask(HostState(files=…, sysctls=…, units=…, show=…))`, and each effect takes its part of the answer. pyinfra 3.10's own
 facts are not used: where a host does not answer, they give an empty answer to an operation, which then acts on it.
 """

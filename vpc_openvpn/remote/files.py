@@ -47,7 +47,7 @@ class Directory:
 class Script:
     """Shell commands that travel as one remote command: each runs if all before it succeeded.
 
-    Every remote command costs a far operator about three round trips. `contents` is what files among them take from
+    Every remote command costs a far operator two or three round trips. `contents` is what files among them take from
     standard input, in order.
     """
 
