@@ -535,8 +535,9 @@ def test_packets_cross_beside_another_program(world: World, desk: Host, office: 
             all_cross(flows, HELD_WITHIN)
             on_both("systemctl reboot")
             all_fall_silent(flows)
+            runs = f"systemctl is-active {program.unit}"
+            list(at_once.map(lambda host: host.eventually(runs, BOOTED_WITHIN), set_up))
             all_cross(flows, BOOTED_WITHIN)
-            on_both(f"systemctl is-active {program.unit}")
             planned = world.plan()
             assert planned.status == 0 and planned.pending == {}, planned.output
         finally:
