@@ -10,6 +10,7 @@ import difflib
 import inspect
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable, Mapping
@@ -51,6 +52,7 @@ def begin() -> None:
     vars(util).update(stack=partial(inspect.stack, context=0), getframeinfo=partial(inspect.getframeinfo, context=0))
     logger.addFilter(_concerns)
     logger.addFilter(_advice)
+    logger.addFilter(_plain)
     _begun.append(True)
 
 
@@ -126,4 +128,10 @@ def _advice(record: logging.LogRecord) -> bool:
             "For a machine that replaces another, ./vpc rebuild does both, and goes on from there."
         )
         record.args = None
+    return True
+
+
+def _plain(record: logging.LogRecord) -> bool:
+    """What ends a run begins with what is wrong, not with where in the cookbook that was found."""
+    record.msg, record.args = re.sub(r"pyinfra error in \S+ line \d+", "Failed", record.getMessage()), None
     return True

@@ -20,6 +20,8 @@ B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
 REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
 LOCKED = "! flock -n /run/vpc-openvpn/deploy.lock true"
 SILENCE = 30  # seconds after which a lock is released
+SLOW = "cd /usr/bin && mv sha256sum sha256sum.real && printf '#!/bin/sh\nsleep 45\n' > sha256sum && chmod +x sha256sum"
+QUICK = "cd /usr/bin && mv sha256sum.real sha256sum"
 
 
 def test_one_of_two_simultaneous_deploys_succeeds(world: World) -> None:
@@ -61,6 +63,21 @@ def test_the_lock_of_a_silent_deploy_is_released(world: World) -> None:
         C.eventually(f"! {{ {LOCKED}; }}", SILENCE + 10)
         assert time.monotonic() - stopped > SILENCE / 2
         assert world.apply("--limit", C.name).status == 0
+
+
+def test_a_deploy_that_slept_does_not_go_on_without_its_lock(world: World) -> None:
+    site = world.copy_of_site()
+    site["operators"] = ["203.0.113.0/24"]
+    world.use(site)
+    before = managed(B)
+    with changed(B, SLOW, QUICK), world.deploying("--limit", B.name) as run:
+        B.eventually(LOCKED)
+        run.send_signal(signal.SIGSTOP)
+        B.eventually(f"! {{ {LOCKED}; }}", SILENCE + 10)
+        run.send_signal(signal.SIGCONT)
+        output, _ = run.communicate(timeout=60)
+    assert run.returncode == 1 and "its lock is lost" in output, output
+    assert managed(B) == before
 
 
 def test_an_interrupted_deploy_exits_130(world: World) -> None:
@@ -166,15 +183,7 @@ def new_key(file: Path) -> Path:
 @contextmanager
 def waiting_deploy(world: World) -> Iterator[subprocess.Popen[str]]:
     """A deploy to all NATs that does not get on: one of them takes a minute to say which files it has."""
-    real, slow = "/usr/bin/sha256sum.real", "/usr/bin/sha256sum"
-    with (
-        changed(
-            B,
-            f"mv {slow} {real} && printf '#!/bin/sh\\nsleep 60\\n' > {slow} && chmod +x {slow}",
-            f"mv {real} {slow}",
-        ),
-        world.deploying("--limit", "nat") as run,
-    ):
+    with changed(B, SLOW, QUICK), world.deploying("--limit", "nat") as run:
         for host in (B, C):
             host.eventually(LOCKED)
         yield run

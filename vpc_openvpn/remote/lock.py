@@ -43,6 +43,8 @@ class Locks:
     def __init__(self) -> None:
         self.held: dict[str, Channel] = {}
         self.refused = ""
+        # When each host last heard of the run, by the clock on the wall: others stand still while a machine sleeps.
+        self._heard: dict[str, float] = {}
 
     def hold(self, host: Host, file: str, question: Question[Answer]) -> Answer:
         """Take the host's lock, which is `file` there, and then ask: the answer.
@@ -60,26 +62,48 @@ class Locks:
                 )
                 self._keep(host, channel)
                 said = _answer(host, channel)
+                if said[-1:] == [_HELD]:
+                    host.connector.reserve()
         except (OSError, EOFError, SSHException) as error:
             self.give_way(host)
-            raise UnansweredError(str(error) or f"no answer within {ANSWER} s") from None
+            why = (
+                str(error) or f"no answer within {ANSWER} s. Is it busy? Type there: uptime; df /; systemctl list-jobs"
+            )
+            raise UnansweredError(why) from None
         if said[-1:] == [_HELD]:
             return question.parse(said[:-1])
+        lost = self.lost(host)
         self.give_way(host)
         if said and said[0].startswith(_BUSY):
             began, _, who = said[0].removeprefix(_BUSY).partition(" ")
             self.refused = f"another deploy is under way: {who}, since {_clock(began)}"
             raise RefusedError(f"{self.refused}. Nothing was changed; type the same again when that is over")
-        raise UnansweredError(f"whether another deploy is under way: {'; '.join(said)}")
+        begun = said and said[0].startswith(SECTION)
+        raise UnansweredError(lost if begun else f"its lock, {file}, cannot be taken: {'; '.join(said)}")
 
     def _keep(self, host: Host, channel: Channel) -> None:
         if not self.held:
             gevent.spawn(self._keep_alive)
             atexit.register(self._release)
         self.held[host.name] = channel
+        self._heard[host.name] = time.time()
+
+    def lost(self, host: Host) -> str:
+        """Why the host is locked no more, if it was; an empty string while it is."""
+        if host.name not in self._heard or self._holds(host.name):
+            return ""
+        return (
+            f"its lock is lost: it has heard nothing of this run for {SILENCE} s, as when this machine sleeps, and"
+            " another deploy may have begun. Type the same again"
+        )
+
+    def _holds(self, name: str) -> bool:
+        channel = self.held.get(name)
+        return channel is not None and not channel.closed and time.time() - self._heard[name] < SILENCE
 
     def give_way(self, host: Host) -> None:
         """Release the host's lock, for the run that goes on."""
+        self._heard.pop(host.name, None)
         if channel := self.held.pop(host.name, None):
             channel.close()
 
@@ -92,7 +116,9 @@ class Locks:
         while self.held:
             for name, channel in list(self.held.items()):
                 try:
-                    channel.sendall(b"\n")
+                    if self._holds(name):
+                        channel.sendall(b"\n")
+                        self._heard[name] = time.time()
                 except OSError:
                     self.held.pop(name, None)
             gevent.sleep(KEEP_ALIVE)

@@ -24,11 +24,16 @@ P = ParamSpec("P")
 
 
 def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
-    """An operation that ends, before it changes anything, on a host that does not answer a question."""
+    """An operation that ends, before it changes anything, on a host that does not answer a question, or that was locked
+    and is no more.
+    """
 
     @operation()
     @wraps(function)
     def asking(*args: P.args, **kwargs: P.kwargs) -> Commands:
+        if state.is_executing and (complaint := of_run(Locks).lost(_own())):
+            yield failure(complaint)
+            return
         changed = False
         try:
             for command in function(*args, **kwargs):

@@ -150,6 +150,11 @@ class Connector(SSHConnector):
         self._ahead = gevent.spawn(self._open_ahead)
         return channel
 
+    def reserve(self) -> None:
+        """Have a session for the next command. Raises `OSError` where sshd gives none."""
+        session = self._session()
+        self._ahead = gevent.spawn(lambda: session)
+
     def _session(self) -> Channel:
         """A session in which no command has run: the one that was opened while the last command ran, or another."""
         ahead: Channel | None = self._ahead.get() if self._ahead else None
