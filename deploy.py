@@ -9,12 +9,13 @@ from tasks import firewall, forward_path, forwarding, identity, ownership, packa
 from tasks.site import plan_of, plans, store_for, zone_names
 from vpc_openvpn.remote.effects import Effect
 from vpc_openvpn.remote.operations import converge, look
+from vpc_openvpn.site.plan import OFFICE
 
 plan = plan_of(host.name)
 store = store_for(plan)
 own = identity.of(plan, store)
 ends = tunnels.ends(plan, own)
-owner = ownership.owner(plan, plans(), store)
+owner = ownership.record(plan, plans(), store.fingerprint(OFFICE))
 effects: list[Effect] = [
     packages.installed(host.data.packages, host.data.minimum_versions, host.data.idle_services),
     ownership.Recorded(identity.in_place(own), owner),

@@ -13,12 +13,11 @@ from pyinfra import host, logger, state
 from pyinfra.api.exceptions import DeployError
 
 from tasks import paths
-from vpc_openvpn.identities.store import Store
 from vpc_openvpn.remote.effects import Commands, Files
 from vpc_openvpn.remote.facts import HostState, State
 from vpc_openvpn.remote.files import Directory, File, changes
 from vpc_openvpn.remote.lock import OPERATOR
-from vpc_openvpn.site.plan import OFFICE, HostPlan, NatPlan, OfficePlan
+from vpc_openvpn.site.plan import HostPlan, NatPlan, OfficePlan
 
 CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 TAKE_OVER, REMOVE, GO_BACK = "take_over", "remove", "go_back"  # the words, as --data takes them
@@ -86,11 +85,6 @@ class Recorded:
         kept = found if found and found.says_the_same(self.wanted) else self.wanted
         items = [Directory(paths.HOME), File(paths.SITE, kept.text), *self.beside.wanted]
         yield from changes(items, self.beside.owned, now.files).commands
-
-
-def owner(plan: HostPlan, plans: Mapping[str, HostPlan], store: Store) -> Record:
-    """Whose the host is after a deploy."""
-    return record(plan, plans, store.fingerprint(OFFICE))
 
 
 def record(plan: HostPlan, plans: Mapping[str, HostPlan], fingerprint: str) -> Record:

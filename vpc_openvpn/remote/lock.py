@@ -66,20 +66,17 @@ class Locks:
                     host.connector.reserve()
         except (OSError, EOFError, SSHException) as error:
             self.give_way(host)
-            why = (
-                str(error) or f"no answer within {ANSWER} s. Is it busy? Type there: uptime; df /; systemctl list-jobs"
-            )
-            raise UnansweredError(why) from None
+            raise UnansweredError(str(error) or _LATE) from None
         if said[-1:] == [_HELD]:
             return question.parse(said[:-1])
-        lost = self.lost(host)
         self.give_way(host)
         if said and said[0].startswith(_BUSY):
             began, _, who = said[0].removeprefix(_BUSY).partition(" ")
             self.refused = f"another deploy is under way: {who}, since {_clock(began)}"
             raise RefusedError(f"{self.refused}. Nothing was changed; type the same again when that is over")
-        begun = said and said[0].startswith(SECTION)
-        raise UnansweredError(lost if begun else f"its lock, {file}, cannot be taken: {'; '.join(said)}")
+        if said and said[0].startswith(SECTION):  # it was held while the question was answered
+            raise UnansweredError(_LOST)
+        raise UnansweredError(f"its lock, {file}, cannot be taken: {'; '.join(said)}")
 
     def _keep(self, host: Host, channel: Channel) -> None:
         if not self.held:
@@ -90,12 +87,7 @@ class Locks:
 
     def lost(self, host: Host) -> str:
         """Why the host is locked no more, if it was; an empty string while it is."""
-        if host.name not in self._heard or self._holds(host.name):
-            return ""
-        return (
-            f"its lock is lost: it has heard nothing of this run for {SILENCE} s, as when this machine sleeps, and"
-            " another deploy may have begun. Type the same again"
-        )
+        return _LOST if host.name in self._heard and not self._holds(host.name) else ""
 
     def _holds(self, name: str) -> bool:
         channel = self.held.get(name)
@@ -133,12 +125,13 @@ def _answer(host: Host, channel: Channel) -> list[str]:
         said.take("stdout", line)
         if said.answer and (said.answer[-1].line == _HELD or said.answer[0].line.startswith(_BUSY)):
             shell.warn(host, said)
+            lines = said.answer
             break
     else:
         for line in shell.decoded(channel.makefile_stderr("rb")):
             said.take("stderr", line)
-        return [line.line for line in shell.answer(host, said, succeeded=False)]
-    return [line.line for line in said.answer]
+        lines = shell.answer(host, said, succeeded=False)
+    return [line.line for line in lines]
 
 
 def _clock(began: str) -> str:
@@ -146,6 +139,11 @@ def _clock(began: str) -> str:
 
 
 _BUSY, _HELD = "busy ", f"{SECTION}held"
+_LATE = f"no answer within {ANSWER} s. Is it busy? Type there: uptime; df /; systemctl list-jobs"
+_LOST = (
+    f"its lock is lost: it has heard nothing of this run for {SILENCE} s, as when this machine sleeps, and another"
+    " deploy may have begun. Type the same again"
+)
 
 # The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`. The question goes on
 # beside: one that takes long does not keep the lock of a run that has ended.

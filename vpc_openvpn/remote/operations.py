@@ -9,7 +9,7 @@ from functools import wraps
 from typing import ParamSpec, Protocol
 
 from pyinfra import host, logger, state
-from pyinfra.api import Host, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.exceptions import DeployError
 
@@ -31,7 +31,7 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     @operation()
     @wraps(function)
     def asking(*args: P.args, **kwargs: P.kwargs) -> Commands:
-        if state.is_executing and (complaint := of_run(Locks).lost(_own())):
+        if state.is_executing and (complaint := of_run(Locks).lost(host)):
             yield failure(complaint)
             return
         changed = False
@@ -44,7 +44,7 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                 yield failure(str(error))
             elif host not in state.failed_hosts:
                 host.log_styled(str(error), fg="red", log_func=logger.error)
-                state.fail_hosts({_own()})
+                state.fail_hosts({host.inventory.get_host(host.name)})
         else:
             if not changed:
                 host.noop("so already")
@@ -65,7 +65,7 @@ def look(lock: str, effects: Sequence[Effect]) -> State:
     """
     question = _all_of(effects)
     try:
-        now = ask(question) if state.should_check_for_changes() else of_run(Locks).hold(_own(), lock, question)
+        now = ask(question) if state.should_check_for_changes() else of_run(Locks).hold(host, lock, question)
     except RefusedError as error:
         raise DeployError(f"{host.name}: {error}") from None
     of_run(Known)[host.name] = now
@@ -89,7 +89,7 @@ def locked(file: str, question: HostState) -> Commands:
     if not state.is_executing or host.name in locks.held:
         return
     try:
-        of_run(Known)[host.name] = locks.hold(_own(), file, question)
+        of_run(Known)[host.name] = locks.hold(host, file, question)
     except RefusedError as error:
         yield failure(str(error))
 
@@ -119,11 +119,6 @@ def brought_about(effect: Effect, ahead: Sequence[Effect]) -> Commands:
 
 def _all_of(effects: Sequence[Effect]) -> HostState:
     return HostState().and_(effect.question for effect in effects)
-
-
-def _own() -> Host:
-    """The host itself: pyinfra's `host` stands for whichever host is worked on."""
-    return host.inventory.get_host(host.name)
 
 
 @careful
