@@ -5,7 +5,10 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from shlex import quote
+from types import SimpleNamespace
+from typing import Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +156,26 @@ def test_the_kernel_ends_a_connection_that_is_dead() -> None:
         )
         assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert asked == shell.DEAD == line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+
+
+class Transport:
+    """An ssh connection of which only the number of sessions matters."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    def open_session(self) -> SimpleNamespace:
+        self.opened += 1
+        return SimpleNamespace(closed=False, number=self.opened)
+
+
+def test_a_session_that_was_opened_ahead_is_the_next_commands(host: Host) -> None:
+    transport = Transport()
+    connector = shell.Connector(host.state, host)
+    connector.client = SimpleNamespace(get_transport=lambda: transport)  # type: ignore[assignment]
+    connector.reserve()
+    gevent.sleep(0)  # so that what opens it has ended
+    taken: Any = connector._session()
+    assert (taken.number, transport.opened) == (1, 1)
+    following: Any = connector._session()
+    assert (following.number, transport.opened) == (2, 2)

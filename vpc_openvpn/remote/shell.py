@@ -132,6 +132,8 @@ class Connector(SSHConnector):
         transport = self.client.get_transport() if self.client else None
         if transport and isinstance(transport.sock, socket.socket):  # not where ssh itself is jumped through
             end_when_dead(transport.sock)
+            # ssh writes several short messages for each command; the kernel would hold one until the last has arrived.
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def begin(self, command: StringCommand, **arguments: Unpack[ConnectorArguments]) -> Channel:
         """Start a command; the channel of an ssh session to it. Raises `OSError` where sshd gives none."""
@@ -157,7 +159,8 @@ class Connector(SSHConnector):
 
     def _session(self) -> Channel:
         """A session in which no command has run: the one that was opened while the last command ran, or another."""
-        ahead: Channel | None = self._ahead.get() if self._ahead else None
+        # Not by its truth: a greenlet that has done its work is false.
+        ahead: Channel | None = None if self._ahead is None else self._ahead.get()
         self._ahead = None
         if ahead and not ahead.closed:
             return ahead
