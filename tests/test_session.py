@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,3 +134,26 @@ def test_advice_on_a_changed_host_key_names_our_file(monkeypatch: pytest.MonkeyP
     said = record("    ssh-keygen -R 198.51.100.12")
     assert session._advice(said)
     assert said.getMessage().splitlines()[0] == "    ssh-keygen -R 198.51.100.12 -f /site/known_hosts"
+
+
+def refuse(_text: str) -> bool:
+    return False
+
+
+def end_of_input(_text: str) -> bool:
+    raise EOFError
+
+
+@pytest.mark.parametrize(("question", "status"), [(refuse, 1), (end_of_input, session.INTERRUPTED)])
+def test_a_refusal_to_change_anything_is_no_success(
+    question: Callable[[str], bool], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        session.agreed(question, "Detected changes displayed above, skip this step with -y")
+    assert ended.value.code == status
+    assert "Nothing was changed" in capsys.readouterr().err
+    assert session.agreed(question, "One of more hosts failed, continue?") is False
+
+
+def test_agreement_goes_on() -> None:
+    assert session.agreed(lambda _: True, "Detected changes displayed above, skip this step with -y")

@@ -1,9 +1,9 @@
 """What each run of pyinfra begins with: options that do what they say, a true exit status, the hosts' keys, no idling.
 
-pyinfra 3.10 exits 0 after Ctrl-C, after `--limit` with a name that no host has, and with `--no-wait` whatever fails;
-with `--yes` a dry run finds no changes, ever; and without a terminal its questions end in a traceback. To know an
-operation's line number it reads the source of every frame of its call, which for a site of many zones is most of a run
-that changes nothing.
+pyinfra 3.10 exits 0 after Ctrl-C, after a refusal to change anything, after `--limit` with a name that no host has, and
+with `--no-wait` whatever fails; with `--yes` a dry run finds no changes, ever; and without a terminal its questions end
+in a traceback. To know an operation's line number it reads the source of every frame of its call, which for a site of
+many zones is most of a run that changes nothing.
 """
 
 import difflib
@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePath
@@ -38,7 +38,8 @@ _begun: list[bool] = []
 def begin() -> None:
     """End the run if its options make no sense, and set pyinfra up. `config.py` calls it, before there are hosts.
 
-    From here on: Ctrl-C ends the run with status 130; a reader of its output that goes away does not end it; ssh keys
+    From here on: Ctrl-C ends the run with status 130, and so does Ctrl-D at the question whether to make the changes;
+    another refusal is status 1; a reader of its output that goes away does not end it; ssh keys
     and known_hosts are read as `vpc_openvpn.ssh` does; every remote command goes by `remote.shell`; operations read no
     source files; hosts that an operation does not concern are not listed.
     """
@@ -46,6 +47,9 @@ def begin() -> None:
     if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)
+    asks = vars(sys.modules["pyinfra_cli.cli"]) if "pyinfra_cli.cli" in sys.modules else {}
+    if "_do_confirm" in asks:
+        asks.update(_do_confirm=partial(agreed, asks["_do_confirm"]))
     ssh_keys.adopt()
     host_keys.adopt()
     shell.install()
@@ -106,7 +110,20 @@ def complaint_about(options: Mapping[str, Any], *, terminal: bool = True) -> str
     return ""
 
 
+def agreed(question: Callable[[str], bool], text: str) -> bool:
+    """Whether the operator agrees to what pyinfra asks by `question`. A refusal to change anything ends the run."""
+    try:
+        agrees, status = question(text), 1
+    except EOFError:
+        agrees, status = False, INTERRUPTED
+    if not agrees and text.startswith("Detected changes"):
+        click.echo("\nNothing was changed. To make the changes, press Enter alone, or type -y.", err=True)
+        sys.exit(status)
+    return agrees
+
+
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # a second one, while the run ends
     # Not by sys.stderr: the signal may have come in the middle of what is written there.
     os.write(2, b"\nInterrupted. Every host is left as far as it got; type the same again to go on from there.\n")
     sys.exit(INTERRUPTED)
