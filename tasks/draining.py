@@ -38,11 +38,14 @@ def without_detour(plan: OfficePlan, zone: str, shown: str) -> str:
     detours = [tunnel.zone for check in plan.health_checks if check.tunnel.zone == zone for tunnel in check.others]
     if any(found.get(detour) == "trusted" for detour in detours):
         return ""
+    advice = (
+        f"{detour}: ./vpc {'undrain' if found.get(detour, '').startswith('drained') else 'rebuild'} {detour}"
+        for detour in detours
+    )
     state_of = "; ".join(f"{detour}: {found.get(detour, 'not deployed')}" for detour in detours)
     return (
         f"{zone} has no detour that works now ({state_of}): new connections would go through its own NAT all the same."
-        f" Mend one (./vpc rebuild {detours[0]}), or give it back (./vpc undrain {detours[0]})."
-        " Nothing was done."
+        f" Nothing was done. To have one again, type for {', or for '.join(advice)}"
     )
 
 
