@@ -24,8 +24,14 @@ cross() {
     echo "wrong no answer from $* ($who) through $interface; $unit is $(systemctl is-active "$unit"), and says:"
     journalctl --unit "$unit" --identifier openvpn -n 8 --no-pager --output cat 2>/dev/null | sed 's/^/wrong     /'
     ! systemctl is-active --quiet "$unit" || [ -n "$(ip -4 -o address show dev "$interface" up 2>/dev/null)" ] ||
+        ! came_up "$unit" ||
         echo "wrong     another program has taken $interface down, or its address away. Type: systemctl restart $unit"
     return 1
+}
+# Since its unit has started. Where the journal does not reach back so far, it has.
+came_up() {
+    journalctl --quiet "_SYSTEMD_INVOCATION_ID=$(systemctl show --property InvocationID --value "$1")" --output cat |
+        awk '/^OpenVPN 2/ { waits = 1 } /Initialization Sequence Completed/ { waits = 0 } END { exit waits }'
 }
 one_answers() {
     for far in "$@"; do
