@@ -39,17 +39,17 @@ def begin() -> None:
     """End the run if its options make no sense, and set pyinfra up. `config.py` calls it, before there are hosts.
 
     From here on: Ctrl-C ends the run with status 130, and so does Ctrl-D at the question whether to make the changes;
-    another refusal is status 1; a reader of its output that goes away does not end it; ssh keys
-    and known_hosts are read as `vpc_openvpn.ssh` does; every remote command goes by `remote.shell`; operations read no
-    source files; hosts that an operation does not concern are not listed.
+    another refusal is status 1; a reader of its output that goes away does not end it; ssh keys and known_hosts are
+    read as `vpc_openvpn.ssh` does; every remote command goes by `remote.shell`; operations read no source files; hosts
+    that an operation does not concern are not listed.
     """
     outlive_reader()
     if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)
-    asks = vars(sys.modules["pyinfra_cli.cli"]) if "pyinfra_cli.cli" in sys.modules else {}
-    if "_do_confirm" in asks:
-        asks.update(_do_confirm=partial(agreed, asks["_do_confirm"]))
+    from pyinfra_cli import cli as pyinfra_cli  # not for the tests: its import changes how a process waits
+
+    vars(pyinfra_cli).update(_do_confirm=partial(agreed, pyinfra_cli._do_confirm))
     ssh_keys.adopt()
     host_keys.adopt()
     shell.install()
