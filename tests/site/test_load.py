@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import EXAMPLE_SITE
 from tests.site.strategies import Data, sites
 from vpc_openvpn.site.load import ROOT, SiteError, load, site_path
+from vpc_openvpn.site.model import Alerts
 from vpc_openvpn.site.plan import plan
 
 
@@ -61,6 +62,10 @@ def test_the_examples_optional_lines_are_the_defaults(tmp_path: Path) -> None:
     assert given.vpc.resolver == default.vpc.network[0][2]
     assert given.tunnels == default.tunnels
     assert given.strategy == default.strategy
+    assert given.metrics == default.metrics
+    assert given.alerts is not None and default.alerts is None
+    without = Alerts(command=given.alerts.command)
+    assert (given.alerts.after, given.alerts.identities) == (without.after, without.identities)
     first, same = given.zones[0], default.zones[0]
     assert (first.number, first.interface, first.tunnel.port) == (
         same.number,

@@ -16,8 +16,8 @@ from tests.site.strategies import Data, sites
 from vpc_openvpn.site.load import load
 from vpc_openvpn.site.model import NUMBERS, Site
 from vpc_openvpn.site.plan import (
+    AVOIDED,
     DETOUR_PREFERENCE,
-    DOUBTED,
     PRIMARY_PREFERENCE,
     ROUTER,
     ZONES,
@@ -158,7 +158,8 @@ def test_every_subnet_has_its_own_tunnel_and_all_others_as_detours(data: Data) -
         assert home == PRIMARY_PREFERENCE
         assert detours == [DETOUR_PREFERENCE - place for place in range(others)]
         # A doubted home is behind every detour that is not doubted itself, and before every one that is.
-        assert not detours or detours[0] - DOUBTED < home - DOUBTED < detours[-1]
+        assert not detours or detours[0] - AVOIDED < home - AVOIDED < detours[-1]
+        assert min([home, *detours]) - 2 * AVOIDED > 0  # BIRD's are not negative
 
 
 @given(sites())

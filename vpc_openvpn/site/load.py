@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from vpc_openvpn.site import document, rules
 from vpc_openvpn.site.document import Data
-from vpc_openvpn.site.model import Office, Section, Site, Tunnels, Vpc, Zone, refuse
+from vpc_openvpn.site.model import Alerts, Office, Section, Site, Tunnels, Vpc, Zone, refuse
 from vpc_openvpn.site.plan import HostPlan, plan
 from vpc_openvpn.site.problem import KeyPath, Problem, report, shown
 from vpc_openvpn.site.rules import Parts
@@ -231,5 +231,7 @@ def _sound_parts(data: dict[str, Data], problems: list[Problem], context: dict[s
             for index, zone in enumerate(listed)
             if ("zones", index) not in touched
         },
+        alerts=Alerts.model_validate(alerts, context=context) if (alerts := sound("alerts")) else None,
+        strategy=str(sound("strategy") or ""),
         zone_names=[str(zone["name"]) for zone in listed if isinstance(zone, dict) and zone.get("name")],
     )

@@ -277,6 +277,25 @@ def _file(value: object, info: ValidationInfo) -> Path:
     return resolve(path)
 
 
+def _program(value: object) -> str:
+    text = _text(value, "the full path of a program on the office router")
+    if not re.fullmatch(r"(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*)+", text):
+        why = "is not the full path of a program: / and then a-z, A-Z, 0-9, and . _ + @ -"
+        raise refuse(why, "write the path of a program on the office router, such as /usr/local/bin/vpc-alert")
+    return text
+
+
+def _url(value: object) -> str:
+    text = _text(value, "a URL")
+    parts = re.fullmatch(r"https?://([!-~]*@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?#][!-~]*)?", text)
+    if not parts or not 0 < int((parts[3] or ":443")[1:]) < 1 << 16:
+        raise refuse(
+            "is not a URL that begins with https: or http:, of ASCII characters without blanks",
+            "write it as your monitoring gives it, other characters as %XX",
+        )
+    return text
+
+
 def _one_of(*words: str) -> Callable[[object], str]:
     wanted = " or ".join(words)
 
@@ -494,6 +513,29 @@ class Zone(Section):
         return self
 
 
+class Alerts(Section):
+    """What the office router does when a zone takes a detour or is lost.
+
+    `command` is a program on the router, run as `user` (None: one that systemd makes); `heartbeat` a URL, fetched every
+    minute while all is well. `after` in seconds: a detour that is shorter is not said. `identities` in days: one that
+    is older is due.
+    """
+
+    command: Annotated[str, PlainValidator(_program)] | None = None
+    user: User | None = None
+    heartbeat: Annotated[str, PlainValidator(_url)] | None = Field(default=None, repr=False)
+    after: Annotated[int, PlainValidator(_whole(5, 3600))] = 30
+    identities: Annotated[int, PlainValidator(_whole(1, 3650))] = 365
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.command is None and self.heartbeat is None:
+            raise refuse("has neither a command nor a heartbeat", "write one of them, or leave `alerts` out")
+        if self.command is None and self.user is not None:
+            raise refuse("is for the command, and there is none", "write alerts.command, or leave it out", at=("user",))
+        return self
+
+
 class Site(Section):
     """Everything in `site.yml`."""
 
@@ -509,6 +551,8 @@ class Site(Section):
         description="the networks that may ssh to the nats", examples=["[192.0.2.10/32]"]
     )
     tunnels: Tunnels = Tunnels()
+    metrics: Annotated[Literal["on", "files", "off"], PlainValidator(_one_of("on", "files", "off"))] = "off"
+    alerts: Alerts | None = None
     zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1, MOST_ZONES))] = Field(
         description="one block for each availability zone",
         examples=["[{name: …, subnets: …, nat: …}], as in site.example.yml"],

@@ -10,13 +10,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
-from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, NatSsh, OfficeSsh, Site, Zone
+from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, Alerts, NatSsh, OfficeSsh, Site, Zone
 
 TUNNEL_PREFIX = 29  # OpenVPN's server mode refuses a /30
 ADDRESSES_PER_NUMBER = 256
 SINGLE = "single"
-PRIMARY_PREFERENCE, DETOUR_PREFERENCE = 200, 150  # BIRD's: the higher wins; the first detour has 150, the next 149, …
-DOUBTED = 100  # less for every route through a tunnel that is drained or doubted: it is the last resort
+PRIMARY_PREFERENCE, DETOUR_PREFERENCE = 300, 250  # BIRD's: the higher wins; the first detour has 250, the next 249, …
+AVOIDED = 100  # less for a way that is drained or not trusted: it is the last resort; again for one that is dead
 BFD_MULTIPLIER = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, in the order in which the kernel asks them. A table's number is its rule's
 # priority, too; a tunnel's own number is added.
@@ -24,6 +24,7 @@ PROBE, HOLD, WAIT, PIN = 6700, 7000, 7300, 7600
 ROUTER, ZONES = 7899, 7900  # for what the router itself sends, and for all other packets to the VPC
 LANS_RULE, NO_LAN_RULE = 32764, 32765  # the last ones before the main table's, behind those of the router's owner
 MARK_MASK = "0xff000000"
+EXPORTER_PORT = 9100  # Prometheus' list of default port allocations: node exporter
 OFFICE = "office"  # the office router's name in the inventory, and in its certificate
 
 
@@ -179,6 +180,8 @@ class OfficePlan:
     connections: tuple[Connection, ...]
     health_checks: tuple[HealthCheck, ...]  # none under `single`
     probes: Mapping[str, IPv4Address]  # by zone, of those that have one
+    metrics: str  # on, files or off
+    alerts: Alerts | None
 
     def connection_to(self, zone: str) -> Connection:
         """The one that leads, or under `single` may lead, to the zone's own nat."""
@@ -195,6 +198,11 @@ class OfficePlan:
     def interfaces(self) -> tuple[str, ...]:
         """The tunnels' on this host."""
         return tuple(connection.interface for connection in self.connections)
+
+    @property
+    def exports(self) -> bool:
+        """Whether an exporter of ours runs on the host."""
+        return self.metrics == "on"
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -222,6 +230,7 @@ class NatPlan:
     operators: tuple[IPv4Network, ...]
     office_addresses: tuple[IPv4Address, ...]  # public ones, one for each internet line; none: dynamic
     tunnel: Tunnel
+    metrics: str  # on, files or off
 
     tables: ClassVar[tuple[Table, ...]] = ()  # the way to the office stands in the main table
 
@@ -234,6 +243,11 @@ class NatPlan:
     def interfaces(self) -> tuple[str, ...]:
         """The tunnels' on this host."""
         return (self.tunnel.nat_interface,)
+
+    @property
+    def exports(self) -> bool:
+        """Whether an exporter of ours runs on the host."""
+        return self.metrics == "on"
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -286,6 +300,8 @@ def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
         connections=(_single(tunnels),) if single else tuple(_connection(site, zone, tunnels) for zone in site.zones),
         probes={zone.name: zone.probe for zone in site.zones if zone.probe},
         health_checks=() if single else tuple(_health_check(site, zone, tunnels) for zone in site.zones),
+        metrics=site.metrics,
+        alerts=site.alerts,
     )
 
 
@@ -327,6 +343,7 @@ def _nat_plan(site: Site, zone: Zone, tunnels: Mapping[str, Tunnel]) -> NatPlan:
         operators=site.operators,
         office_addresses=site.office.public_address,
         tunnel=tunnel,
+        metrics=site.metrics,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from vpc_openvpn.site.model import NUMBERS, Office, Tunnels, Vpc, Zone
+from vpc_openvpn.site.model import NUMBERS, Alerts, Office, Tunnels, Vpc, Zone
 from vpc_openvpn.site.problem import KeyPath, Problem, dotted
 
 MOST_RULES = 25_000  # in the office router's firewall. Tried: they load in seconds
@@ -29,6 +29,8 @@ class Parts:
     tunnels: Tunnels | None
     zones: Mapping[int, Zone]  # by place in the file
     zone_names: Sequence[str] = ()  # of all zones in the file, sound or not
+    alerts: Alerts | None = None
+    strategy: str = ""
 
 
 Rule = Callable[[Parts], Iterator[Problem]]
@@ -217,6 +219,13 @@ def firewalls_are_not_too_large(parts: Parts) -> Iterator[Problem]:
         yield Problem(("office", "lans"), f"{lans} networks", why, instead)
 
 
+def alerts_have_a_monitor(parts: Parts) -> Iterator[Problem]:
+    """What they say is what the office router's monitor sees. A single connection has none."""
+    if parts.alerts is not None and parts.strategy == "single":
+        why = "is there, and strategy: single has no monitor that could know of anything"
+        yield Problem(("alerts",), "", why, "leave `alerts` out, or write strategy: per-zone")
+
+
 RULES: tuple[Rule, ...] = (
     networks_are_apart,
     subnets_are_in_the_vpc,
@@ -232,6 +241,7 @@ RULES: tuple[Rule, ...] = (
     detours_are_other_zones,
     probes_are_in_their_zones,
     firewalls_are_not_too_large,
+    alerts_have_a_monitor,
 )
 
 
