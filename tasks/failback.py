@@ -2,6 +2,7 @@
 
 from pyinfra.api.exceptions import DeployError
 
+from tasks import paths
 from vpc_openvpn.diagnosis.findings import printed
 from vpc_openvpn.remote import operations
 from vpc_openvpn.site.plan import SINGLE, HostPlan, OfficePlan, Tunnel
@@ -33,7 +34,7 @@ def script(tunnels: list[Tunnel], patience: int) -> str:
     """A shell script that prints a line for each zone whose packets take another way."""
     return "\n".join(
         [
-            _HOME.replace("PATIENCE", str(patience)),
+            _HOME.replace("PATIENCE", str(patience)).replace("MONITOR", paths.MONITOR),
             *(f"home {tunnel.zone} {tunnel.beyond} {tunnel.nat_address} &" for tunnel in tunnels),
             "wait",
         ]
@@ -48,8 +49,8 @@ home() {
     until said=$(LC_ALL=C ping -n -c 1 -W 1 -t 1 "$2" 2>&1); echo "$said" | grep -q "^From $3 .*Time to live"; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
             hop=$(echo "$said" | sed -n 's/^From \\([0-9.]*\\) .*Time to live.*/\\1/p')
-            echo "$1: new connections go through ${hop:-no tunnel}, not through $3, its own NAT. See detour show on" \
-                "the office router; for a drained zone: ./vpc undrain $1"
+            echo "$1: new connections go through ${hop:-no tunnel}, not through $3, its own NAT." \
+                "Type on the office router: MONITOR show; for a drained zone: ./vpc undrain $1"
             return
         fi
         sleep 0.5

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
-from tasks import neighbours, paths
+from tasks import keeper, neighbours, paths
 from tasks.views import view
+from templates import render
 from vpc_openvpn.diagnosis.routes import inside
 from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.effects import Loaded, Service
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import (
+    EXPORTER_PORT,
     HOLD,
     LANS_RULE,
     MARK_MASK,
@@ -30,14 +32,13 @@ ROUTE_PROTOCOL = 86
 ROUTE_PROTOCOLS = (str(ROUTE_PROTOCOL), "vpc-openvpn")  # as `ip` calls it, without and with our names
 # Until 0.1.0 these had the unit started with them, which kept firewalld from starting at boot.
 EARLIER_WANTS = ("nftables.service", "netfilter-persistent.service")
-KEEPER_BEAT = 3  # seconds between two looks at the kernel; one costs 30 ms of CPU
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """What a host loads (`rules`, `routes`), what loads it, and the units that do so at boot, then keep it loaded, and
-    load it after another firewall's start.
+    """What a host loads (`rules`, `routes`), what loads it, and the units that do so: at boot, and after another
+    firewall's start.
 
     `names` are for people: of the routing tables, and of the protocol that marks rules and routes as ours.
     """
@@ -46,7 +47,6 @@ class Firewall:
     routes: File
     loader: File
     unit: File
-    keeper: File
     again: File
     names: tuple[File, ...]
 
@@ -57,7 +57,7 @@ def firewall(plan: HostPlan) -> Firewall:
     if plan.tables:
         names.append(view(paths.TABLE_NAMES, plan.role, plan=plan))
     return Firewall(
-        rules=view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK),
+        rules=view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK, exporter_port=EXPORTER_PORT),
         routes=view(
             paths.GUARD_ROUTES,
             plan.role,
@@ -76,23 +76,16 @@ def firewall(plan: HostPlan) -> Firewall:
             routes=paths.GUARD_ROUTES,
             loader=paths.FIREWALL_LOADER,
             unit=f"{paths.UNITS}/{paths.FIREWALL_UNIT}",
-            unit_name=paths.FIREWALL_UNIT,
             record=paths.record(paths.FIREWALL_UNIT),
             names=[paths.TABLE_NAMES, paths.PROTOCOL_NAME],
+            closed=render(f"{plan.role}/closed.rules.j2", plan=plan),
             tables={"probe": PROBE, "hold": HOLD, "wait": WAIT, "pin": PIN, "router": ROUTER, "zones": ZONES},
-            beat=KEEPER_BEAT,
             route_protocol=ROUTE_PROTOCOL,
             trial=paths.TRIAL,
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,
         ),
         unit=view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT),
-        keeper=view(
-            f"{paths.UNITS}/{paths.KEEPER_UNIT}",
-            "any",
-            loader=paths.FIREWALL_LOADER,
-            record=paths.record(paths.KEEPER_UNIT),
-        ),
         again=view(f"{paths.UNITS}/{paths.AGAIN_UNIT}", "any", loader=paths.FIREWALL_LOADER),
         names=tuple(names),
     )
@@ -125,15 +118,16 @@ def loaded(plan: HostPlan) -> Loaded:
     """The chains and routes are loaded, now and at every boot, before forwarding is on, and stay loaded."""
     built = firewall(plan)
     inputs = (built.rules, built.routes, built.loader, built.unit)
+    keeping, kept, keeper_unit = keeper.service(plan, built.loader)
     folders = [*dict.fromkeys(str(PurePosixPath(file.path).parent) for file in built.names)]
     return Loaded(
         name="Firewall and guard routes are loaded",
         service=Service(paths.FIREWALL_UNIT, inputs, paths.record(paths.FIREWALL_UNIT)),
-        keeper=Service(paths.KEEPER_UNIT, (built.loader,), paths.record(paths.KEEPER_UNIT)),
+        keeper=keeping,
         again=Service(paths.AGAIN_UNIT, (), ""),
         wanted=[
             *map(Directory, (paths.HOME, paths.LIB, paths.IPROUTE, *folders)),
-            *(*built.names, *inputs, built.keeper, built.again),
+            *(*built.names, *inputs, kept, keeper_unit, built.again),
         ],
         gone=[f"{paths.UNITS}/{program}.wants/{paths.FIREWALL_UNIT}" for program in EARLIER_WANTS],
         show=f"{paths.FIREWALL_LOADER} show",

@@ -67,7 +67,7 @@ def _office_calls(plan: OfficePlan) -> list[str]:
     lans = [
         _call("lan", lan, *(lan[-2 - each] for each in range(3) if lan.num_addresses > each + 1)) for lan in plan.lans
     ]
-    names = f"drained={paths.DRAINED} seen={paths.SEEN} socket={paths.BIRD_SOCKET}"
+    names = f"drained={paths.DRAINED} monitor={paths.MONITOR} socket={paths.BIRD_SOCKET}"
     return [names, *lans, *(_connection(plan, connection) for connection in plan.connections)]
 
 
@@ -92,7 +92,7 @@ def _zone(plan: OfficePlan, connection: Connection, tunnel: Tunnel) -> str:
     others = [check.others for check in plan.health_checks if check.tunnel == tunnel]
     return _call(
         "zone",
-        *(tunnel.zone, tunnel.number, connection.interface),
+        *(tunnel.zone, connection.interface),
         "" if single else tunnel.office_address,
         tunnel.beyond,
         plan.probes.get(tunnel.zone, ""),

@@ -17,6 +17,7 @@ from vpc_openvpn.remote.effects import Commands, Files
 from vpc_openvpn.remote.facts import HostState, State
 from vpc_openvpn.remote.files import Directory, File, changes
 from vpc_openvpn.remote.lock import OPERATOR
+from vpc_openvpn.remote.operations import left
 from vpc_openvpn.site.plan import HostPlan, NatPlan, OfficePlan
 
 CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
@@ -93,6 +94,11 @@ def record(plan: HostPlan, plans: Mapping[str, HostPlan], fingerprint: str) -> R
     site = [*(public or ["dynamic"]), *sorted(plan.lans), "to", *sorted(plan.vpc)]
     zones = " ".join(tunnel.zone for tunnel in plan.tunnels)
     return Record(fingerprint, " ".join(map(str, site)), zones, release(CHANGELOG.read_text(encoding="utf-8")))
+
+
+def sign(wanted: Record) -> None:
+    """A deploy that has come to its end says so on the host: by whom, and of which release. `./vpc status` shows it."""
+    left(name="The deploy is signed", file=paths.DEPLOYED, line=f"{wanted.release} {wanted.by}")
 
 
 def wrong_host(plan: HostPlan, plans: Mapping[str, HostPlan], addresses: Sequence[IPv4Address]) -> str:

@@ -1,4 +1,4 @@
-"""The packages that the other tasks need: OpenVPN 2.6 or later, BIRD, iptables, conntrack, ping."""
+"""The packages that the other tasks need: OpenVPN 2.6 or later, BIRD, iptables, conntrack, ping, Python."""
 
 from collections.abc import Mapping, Sequence
 

@@ -7,6 +7,7 @@ RUN = "/run/vpc-openvpn"  # gone after a reboot: what is recorded here is about 
 SITE = f"{HOME}/site"  # whose host this is: the record that a deploy leaves
 TO_IDLE = f"{HOME}/to-idle"  # there while packages are being installed
 DEPLOY_LOCK = f"{RUN}/deploy.lock"
+DEPLOYED = "/var/lib/vpc-openvpn/deployed"  # by the last deploy that came to its end: its release, and whose it was
 
 IDENTITY = f"{HOME}/identity"
 CLIENTS = f"{HOME}/clients"
@@ -21,24 +22,50 @@ TABLE_NAMES = f"{IPROUTE}/rt_tables.d/vpc-openvpn.conf"
 PROTOCOL_NAME = f"{IPROUTE}/rt_protos.d/vpc-openvpn.conf"
 FIREWALL_UNIT = "vpc-openvpn-firewall.service"
 KEEPER_UNIT = "vpc-openvpn-keeper.service"
+KEEPER_SITE = f"{HOME}/keeper.json"
+KEEPER_STATE = f"{RUN}/keeper.state"  # what it has put back
 AGAIN_UNIT = "vpc-openvpn-again.service"
 TRIAL = f"{RUN}/trial"  # a change of the firewall that no new connection has confirmed yet
 UNDO_UNIT = "vpc-openvpn-undo"
+SERVER_UNIT = "openvpn-server@office.service"  # a NAT's end of its tunnel
 UNITS = "/etc/systemd/system"
 
 BIRD_CONFIGURATION = f"{HOME}/bird.conf"
 BIRD_UNIT = "vpc-openvpn-bird.service"
 BIRD_SOCKET = f"{RUN}/bird.ctl"
 
+MONITOR = f"{LIB}/vpc-openvpn-monitor"
+MONITOR_SITE = f"{HOME}/monitor.json"
+
 # On the office router, about detours.
-DETOUR = f"{LIB}/detour"
-WATCH = f"{LIB}/watch"
 TUNNEL_UP = f"{LIB}/tunnel-up"
-WATCHES = f"{HOME}/watches"
-WATCH_UNIT = "vpc-openvpn-watch.service"
+MONITOR_UNIT = "vpc-openvpn-monitor.service"
+MONITOR_SOCKET = f"{RUN}/monitor.socket"
+MEMORY = f"{RUN}/monitor.memory"  # what it has to know after a restart
 DRAINED = f"{HOME}/drained"  # a file for each zone that an operator has drained
-SEEN = f"{RUN}/seen"  # what the watch thinks of each tunnel
-PATHS_FILE = f"{RUN}/paths.conf"  # the two together, as BIRD reads them
+PATHS_FILE = f"{RUN}/paths.conf"  # what follows, as BIRD reads it
+# Until 0.1.0 a shell script did the monitor's work.
+EARLIER_WATCH_UNIT = "vpc-openvpn-watch.service"
+EARLIER_WATCH = (f"{LIB}/detour", f"{LIB}/watch", f"{HOME}/watches")
+EARLIER_SEEN = f"{RUN}/seen"
+
+# For Prometheus. What a host's node exporter reads has a folder of its own.
+METRICS_CONFIG = f"{HOME}/metrics.json"
+METRICS = f"{RUN}/metrics"
+METRICS_FILE = f"{METRICS}/vpc-openvpn.prom"
+METRICS_MEMORY = f"{RUN}/metrics.memory"
+EXPORTER = f"{LIB}/exporter"
+EXPORTER_UNIT = "vpc-openvpn-exporter.service"
+
+# On the office router, about alerts.
+ALERTS_CONFIG = f"{HOME}/alerts.json"
+HEARTBEAT = f"{HOME}/heartbeat"  # a URL, for root alone
+ALERTS_UNIT = "vpc-openvpn-alerts.service"
+ALERTS_RUN = "/run/vpc-openvpn-alerts"  # the unit's user owns it
+ALERTS_PRIVATE = "/run/private/vpc-openvpn-alerts"  # where that leads with a user that systemd makes: systemd.exec(5)
+ALERTS_MEMORY = f"{ALERTS_RUN}/memory"
+ALERTS_SECRETS = "/etc/default/vpc-openvpn-alerts"  # the operator's: what the command needs in its environment
+MONITOR_STATE = f"{RUN}/monitor.state"  # what `show --json` says, written for the alerts
 
 # On the office router, about what it sends itself.
 SOURCE = f"{LIB}/source"
@@ -64,6 +91,11 @@ def tls_crypt(zone: str) -> str:
 def drained(zone: str) -> str:
     """Exists while an operator has new connections to `zone` go by a detour."""
     return f"{DRAINED}/{zone}"
+
+
+def client_unit(connection: str) -> str:
+    """The office's end of a connection."""
+    return f"openvpn-client@{connection}.service"
 
 
 def record(unit: str) -> str:

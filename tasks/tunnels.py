@@ -14,7 +14,6 @@ from vpc_openvpn.remote.effects import Files, Service, Services
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
-NAT_UNIT = "openvpn-server@office.service"
 NOTICED = 1.4  # times the detection's time: then the office has noticed, and moved new connections
 DROP_IN = "vpc-openvpn.conf"
 BUFFERS = 1 << 20  # bytes of a tunnel's socket, each way
@@ -53,8 +52,8 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
         view(paths.TUNNEL_UP, plan.role, mode="755", source_script=paths.SOURCE),
     )
     # New connections take a detour; 0.1 s later the tunnel may stop.
-    leave = f"{paths.DETOUR} mark {connection.tunnel.number} doubted; sleep 0.1" if plan.health_checks else ""
-    unit = f"openvpn-client@{connection.name}.service"
+    leave = f"{paths.MONITOR} leaving {connection.tunnel.number}; sleep 0.1" if plan.health_checks else ""
+    unit = paths.client_unit(connection.name)
     return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
 
 
@@ -80,7 +79,7 @@ def _nat_end(plan: NatPlan, identity: Identity) -> End:
         started = f"{birdc} enable bfd_office"
         # BFD is silent first, and the tunnel carries packets until the office has noticed.
         leave = f"{birdc} disable bfd_office && sleep {plan.tunnel.detection * NOTICED / 1000:.2g}"
-    return _end(plan, NAT_UNIT, configuration, plan.tunnels, identity, started=started, leave=leave)
+    return _end(plan, paths.SERVER_UNIT, configuration, plan.tunnels, identity, started=started, leave=leave)
 
 
 def _end(
@@ -156,14 +155,14 @@ def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *,
     operations.restarted(
         name=f"{zone}: the NAT's end runs what is on disk",
         group=zone,
-        service=services.get(NAT_UNIT),
+        service=services.get(paths.SERVER_UNIT),
         crosses=once,
         answers="" if office or both else patient,
         complaint=complaint,
     )
     if isinstance(plan, OfficePlan):
         connection = plan.connection_to(zone)
-        service = services[f"openvpn-client@{connection.name}.service"]
+        service = services[paths.client_unit(connection.name)]
         operations.restarted(
             name=f"{zone}: the office's end runs what is on disk",
             group=zone,

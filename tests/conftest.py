@@ -34,3 +34,19 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text == expected, f"differs from {path}; if it is meant to: pytest --update-golden, then git diff"
 
     return check
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What failed, as the very last line: it is what is left of a long log that was cut."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:  # a worker has none
+        bad = [report for outcome in ("failed", "error") for report in reporter.stats.get(outcome, [])]
+        if bad:
+            reporter.write_line("FAILED: " + "; ".join(map(failure, bad)))
+
+
+def failure(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """A test's name, and the first line of why it failed."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    why = (crash.message if crash else report.longreprtext).strip().split("\n")[0]
+    return f"{report.nodeid.removeprefix('tests/')} ({getattr(report, 'when', 'collect')}: {why[:160]})"

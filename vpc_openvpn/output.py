@@ -7,6 +7,7 @@ or a disk. Who has sent it to a file that is then not whole learns so by the exi
 import atexit
 import io
 import os
+import select
 import sys
 from typing import Any
 
@@ -22,6 +23,13 @@ class _Pipe(io.FileIO):
         except OSError as error:
             _lost.append(error)
         return len(data)
+
+
+def abandoned() -> bool:
+    """Whether standard output has no reader any more: a pipe whose other end, or a terminal that, is closed."""
+    poll = select.poll()
+    poll.register(1, 0)  # what is always told: errors, and the other end gone
+    return bool(poll.poll(0))
 
 
 def _admit_loss() -> None:

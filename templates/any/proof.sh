@@ -49,7 +49,7 @@ holds() {
     printf '%s\n' "$saved" | sed 's/^/iptables /'
     ! grep -qs . /proc/net/ip_tables_names || iptables-legacy-save 2>/dev/null | sed 's/^/legacy /'
     nft list tables 2>/dev/null | while read -r _ family table; do
-        case $family in ip | inet) ;; *) continue ;; esac
+        case $family in ip | inet | netdev) ;; *) continue ;; esac
         ! { [ "$family" = ip ] && printf '%s\n' "$saved" | grep -qx "\*$table"; } || continue
         echo "nft $(nft -j -t list table "$family" "$table" | tr '\n' ' ')"
     done

@@ -40,17 +40,12 @@ largest() {
     done | sort -n | tail -n 1
 }
 
-# zone NAME NUMBER INTERFACE OWN BEYOND PROBE OTHER…: the kernel's way for a desk's packet, and the probe's answer to the
+# zone NAME INTERFACE OWN BEYOND PROBE OTHER…: the kernel's way for a desk's packet, and the probe's answer to the
 # office's address, through the zone's own tunnel
 zone() {
-    zone=$1 number=$2 interface=$3 own=$4 beyond=$5 probe=$6; shift 6
+    zone=$1 interface=$2 own=$3 beyond=$4 probe=$5; shift 5
     began=$(date +%s)
-    until leads_home || [ -e "$drained/$zone" ]; do
-        limit=$patience
-        [ ! -e "$seen/doubted.$number" ] || limit=$((patience * 3)) # it has to prove itself first
-        [ $(( $(date +%s) - began )) -lt "$limit" ] || break
-        sleep 0.5
-    done
+    comes_home
     if [ -z "$probe" ] || [ -z "$source" ]; then
         answer=not-asked
     elif patiently 3 $((patience / 4)) from_office; then
@@ -63,15 +58,28 @@ zone() {
         answer=silent
     fi
     echo "probe $zone $answer"
-    # Now, because a health check may have moved the zone to a detour meanwhile.
-    leads_home || :
+    # Again: a health check may have moved the zone meanwhile; right after the tunnel was started for less than a second.
+    comes_home
     echo "$ways"
-    for state in doubted silent broken; do
-        [ ! -e "$seen/$state.$number" ] || echo "state $zone $state"
-    done
-    [ ! -e "$drained/$zone" ] || echo "state $zone drained"
+    said=$(opinion)
+    # Where it has no reason of its own, what follows has.
+    case $said in
+        "" | "by its own tunnel" | *" hears nothing of its NAT" | *" has no way through its own tunnel") ;;
+        *) echo "state $zone $said" ;;
+    esac
     [ -z "$own" ] || birdc -s "$socket" show bfd sessions 2>/dev/null |
         awk -v zone="$zone" -v own="$interface" '$2 == own { print "bfd", zone, $1, $3 }'
+}
+# What the monitor says of the zone: by which way, and why not by its own tunnel.
+opinion() { "$monitor" show 2> /dev/null | sed -n "s/^$zone: //p"; }
+# Waits for the zone to be led home, longer where its NAT is about to be trusted; `ways` says how it is then.
+comes_home() {
+    until leads_home || [ -e "$drained/$zone" ]; do
+        limit=$patience
+        case $(opinion) in *" has yet to prove itself") limit=$((patience * 3)) ;; esac
+        [ $(( $(date +%s) - began )) -lt "$limit" ] || break
+        sleep 0.5
+    done
 }
 leads_home() {
     ways=$(for each in $desks; do

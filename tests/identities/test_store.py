@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
@@ -271,3 +272,14 @@ def test_an_identity_with_a_passphrase_is_refused(ready: Desk, start: str) -> No
         f"{ready.age_key} is protected by a passphrase, which is not supported.\n"
         'Decrypt it for one shell: export AGE_IDENTITY="$(age --decrypt FILE)"'
     ]
+
+
+def test_a_host_says_when_its_identity_was_created(ready: Desk) -> None:
+    store = ready.store()
+    today = datetime.now(UTC).date()
+    when = store.created("office")
+    assert when is not None and abs((datetime.fromtimestamp(when, UTC).date() - today).days) <= 1
+    path = store.certificate_path("office")
+    path.write_text(path.read_text().replace("Created: ", "Made: "))
+    assert store.created("office") is None
+    assert store.created("nat-of-no-zone") is None

@@ -11,7 +11,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from vpc_openvpn.remote.effects import older
 from vpc_openvpn.remote.facts import FileState
-from vpc_openvpn.remote.files import Directory, File, changes, sums, written
+from vpc_openvpn.remote.files import Directory, File, changes, removed, sums, written
 
 SECRET = "c2VjcmV0IHRoYXQgbm9ib2R5IG1heSBzZWU="
 KEY = File("/etc/x/key", HiddenValue(f"{SECRET}\n"), mode="600")
@@ -95,7 +95,18 @@ def test_a_truncated_file_is_not_put_in_place(tmp_path: Path) -> None:
 def test_unwanted_files_that_match_our_patterns_are_removed() -> None:
     there = as_it_should_be(CONF, File("/etc/x/old", "x\n"), Directory("/etc/x/below"), File("/etc/x/below/y", "x\n"))
     there["/etc/other"] = FileState("file", "644", "root", "root", "0" * 64)
-    assert changes([CONF], ["/etc/x/*"], there).steps == ["rm -rf -- /etc/x/below /etc/x/old && sync /etc/x"]
+    [step] = changes([CONF], ["/etc/x/*"], there).steps
+    assert step.startswith("rm -rf -- /etc/x/below /etc/x/old && ")
+
+
+def test_a_folder_goes_with_its_files_and_what_held_it_is_flushed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").touch()
+    spy = f'sync() {{ echo "$1" >> {tmp_path}/flushed; command sync "$1"; }}'
+    subprocess.run(["sh", "-ec", f"{spy}; {removed([str(folder / 'file'), str(folder)])}"], check=True)
+    assert not folder.exists()
+    assert (tmp_path / "flushed").read_text() == f"{tmp_path}\n"
 
 
 def test_paths_are_quoted() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tasks import firewall, forwarding, identity, neighbours, routing, tunnels
+from tasks import alerts, firewall, forwarding, identity, keeper, metrics, monitor, neighbours, routing, tunnels
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.remote.files import File
 from vpc_openvpn.site.load import load
@@ -23,6 +23,9 @@ class NamedStore(Store):
 
     def certificate(self, host: str) -> str:
         return f"certificate of {host}\n"
+
+    def created(self, host: str) -> int:
+        return 1764201600
 
     def private_key(self, host: str) -> str:
         return f"private key of {host}\n"
@@ -51,9 +54,13 @@ def files(host: HostPlan) -> Iterator[File]:
     yield from own
     yield from (reader.file for reader in neighbours.readers(host))
     built = firewall.firewall(host)
-    yield from (*built.names, built.rules, built.routes, built.loader, built.unit, built.keeper, built.again)
+    yield from (*built.names, built.rules, built.routes, built.loader, built.unit, built.again)
+    yield from keeper.service(host, built.loader)[1:]
     yield forwarding.file(host)
+    yield monitor.site(host)
     for end in tunnels.ends(host, own):
         yield from (*end.unit_files, *end.configuration)
     for _, written in routing.services(host):
         yield from written
+    yield from metrics.files(host, NamedStore(Path("nowhere")), "0.1.0")
+    yield from alerts.files(host, NamedStore(Path("nowhere")))

@@ -18,6 +18,7 @@ from tests.conftest import EXAMPLE_SITE, Golden
 from tests.rendered.branches import Tracing
 from tests.rendered.cases import CASES, HERE, LAB, plans, rendered
 from vpc_openvpn.site.load import EXAMPLE, ROOT
+from vpc_openvpn.site.plan import OfficePlan
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -64,7 +65,9 @@ def test_secrets_are_hidden_and_have_mode_600(case: str) -> None:
     secret = [file for file in found if isinstance(file.content, HiddenValue)]
     # A private key for each host; a tls-crypt key for each of the two ends of each tunnel.
     zones = len(plans(case)["office"].tunnels)
-    assert len(secret) == (1 + zones) + 2 * zones
+    office = plans(case)["office"]
+    heartbeat = isinstance(office, OfficePlan) and office.alerts is not None and office.alerts.heartbeat is not None
+    assert len(secret) == (1 + zones) + 2 * zones + heartbeat
     assert {file.mode for file in secret} == {"600"}
     shown = "".join(repr(file) for file in found)
     assert not [file.path for file in secret if file.text.strip() in shown]
@@ -85,6 +88,7 @@ def test_settings_of_the_running_kernel_are_those_of_the_file() -> None:
     nat = plans(LAB)["nat-us-east-1a"]
     assert forwarding.settings(forwarding.file(nat).text) == {
         "net/ipv4/ip_forward": "1",
+        "net/ipv4/conf/*/forwarding": "1",
         "net/ipv4/conf/all/rp_filter": "2",
         "net/ipv4/conf/*/send_redirects": "0",
         "net/ipv4/icmp_ratemask": "4120",

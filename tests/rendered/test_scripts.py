@@ -1,15 +1,11 @@
 """What scripts and units assume of a host: held for every rendered file, and for what a trial puts there and runs."""
 
 import re
-import stat
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tasks import firewall
-from templates import render
 from tests.rendered.cases import CASES, files, plans
 
 # Mounted noexec on ordinary hosts: /run by Debian's initramfs, /tmp and /dev/shm by hardening guides.
@@ -59,51 +55,6 @@ def test_each_script_sets_its_locale_path_and_umask(case: str) -> None:
     for path, text in found.items():
         code = "\n".join(line for line in text.splitlines() if not line.startswith(("#", "set ")) and line)
         assert code.startswith("export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\numask 022"), path
-
-
-# --- detour, run here with files of the test's own ---------------------------------------------------------------
-
-
-@pytest.fixture
-def detour(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    (tmp_path / "watches").write_text("# zones\n1 us-east-1a x\n2 us-east-1b x\n")
-    names = {name: tmp_path / name for name in ("watches", "drained", "seen", "paths_file", "socket")}
-    script = tmp_path / "detour"
-    script.write_text(render("office/usr/local/lib/vpc-openvpn/detour.j2", **names))
-
-    def run(words: str, before: str = "") -> subprocess.CompletedProcess[str]:
-        command = f"{before} sh {script} {words}"
-        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-
-    return run
-
-
-def test_bird_can_read_what_detour_writes_whatever_the_umask(
-    detour: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    assert detour("drain us-east-1b", before="umask 077;").returncode == 0
-    paths_file = tmp_path / "paths_file"
-    assert "doubted_tunnels = [ 0, 2 ]" in paths_file.read_text()
-    assert stat.S_IMODE(paths_file.stat().st_mode) == 0o644
-    assert "us-east-1b: drained since" in detour("show").stdout
-    assert detour("give-back us-east-1b").returncode == 0
-    assert "doubted_tunnels = [ 0 ]" in paths_file.read_text()
-    assert "us-east-1b: trusted" in detour("show").stdout
-
-
-@pytest.mark.parametrize(
-    ("first", "then"), [("settle", "drain us-east-1b"), ("drain us-east-1b", "give-back us-east-1b")]
-)
-def test_a_drain_that_cannot_be_written_changes_no_route(
-    detour: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, first: str, then: str
-) -> None:
-    assert detour(first).returncode == 0
-    before, shown = (tmp_path / "paths_file").read_text(), detour("show").stdout
-    # No file may grow, as where the file system is full.
-    failed = detour(then, before="trap '' XFSZ; ulimit -f 0;")
-    assert failed.returncode == 1 and "paths_file: nothing was changed" in failed.stderr
-    assert ((tmp_path / "paths_file").read_text(), detour("show").stdout) == (before, shown)
-    assert not (tmp_path / "paths_file.new").exists()
 
 
 @pytest.mark.parametrize(

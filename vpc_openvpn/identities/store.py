@@ -14,6 +14,7 @@ sooner: a run that needs none needs no age identity.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -27,6 +28,7 @@ VARIABLE = "IDENTITIES"
 DEFAULT_FOLDER = "identities"  # beside the site file
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
+_CREATED = re.compile(r"^Created: *(\d{4}-\d\d-\d\d)$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^Fingerprint: *(\S+)", re.MULTILINE)
 
 
@@ -99,6 +101,17 @@ class Store:
         if key is None:
             raise CredentialsError(f"{path} holds no private key.\nRestore it: git restore {path}")
         return key
+
+    def created(self, host: str) -> int | None:
+        """When the host's identity was created, by the lines for people: midnight UTC, in seconds since 1970. None
+        where they do not say.
+        """
+        path = self.certificate_path(host)
+        said = _CREATED.search(files.read(path).decode(errors="replace")) if path.exists() else None
+        try:
+            return int(datetime.fromisoformat(f"{said.group(1)}T00:00:00+00:00").timestamp()) if said else None
+        except ValueError:
+            return None
 
     def tls_crypt(self, zone: str) -> str:
         """The OpenVPN static key that hides the handshake of the zone's tunnel, decrypted."""

@@ -6,7 +6,7 @@ what is left to do.
 
 import re
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from shlex import quote
@@ -322,7 +322,8 @@ class Daemons:
     """Units of our own, with the files that they run from (`wanted`), and nothing else of `owned` and `units`.
 
     `units` gives, by name, what a unit that is not wanted leaves behind. `notices` says what an operator should be
-    reminded of, in every run, while a file (its key) exists.
+    reminded of, in every run, while a file (its key) exists. `beside` is what is asked with it: for a check that comes
+    before the host is changed.
     """
 
     name: str
@@ -331,11 +332,12 @@ class Daemons:
     owned: Sequence[str]
     units: Mapping[str, Sequence[str]]
     notices: Mapping[str, str]
+    beside: HostState = field(default_factory=HostState)
     disturbs = False
 
     @property
     def question(self) -> HostState:
-        return HostState(
+        own = HostState(
             files=[
                 *(item.path for item in self.wanted),
                 *self.owned,
@@ -345,6 +347,7 @@ class Daemons:
             units=[*self.units],
             records=[service.record for service in self.services],
         )
+        return own.and_([self.beside])
 
     def commands(self, now: State) -> Commands:
         for path, notice in self.notices.items():

@@ -101,7 +101,9 @@ def changes(wanted: Sequence[File | Directory], owned: Sequence[str], found: Map
 def removed(paths: Sequence[str]) -> str:
     """The shell command that removes files, also for the boot after a power cut."""
     folders = sorted({str(PurePosixPath(path).parent) for path in paths})
-    return f"rm -rf -- {' '.join(map(quote, paths))} && sync {' '.join(map(quote, folders))}"
+    # A folder may be among what goes, with files that were in it.
+    flush = f"for folder in {' '.join(map(quote, folders))}; do [ ! -d $folder ] || sync $folder; done"
+    return f"rm -rf -- {' '.join(map(quote, paths))} && {flush}"
 
 
 def written(items: Sequence[File | Directory]) -> Script:

@@ -93,6 +93,13 @@ class Locks:
         channel = self.held.get(name)
         return channel is not None and not channel.closed and time.time() - self._heard[name] < SILENCE
 
+    def leave(self, host: Host, file: str, line: str) -> None:
+        """Have the host write `line` to a `file`, and go on: no remote command of its own. A host whose lock is lost
+        writes nothing.
+        """
+        if self._holds(host.name):
+            self.held[host.name].sendall(f"{file} {line}\n".encode())
+
     def give_way(self, host: Host) -> None:
         """Release the host's lock, for the run that goes on."""
         self._heard.pop(host.name, None)
@@ -145,14 +152,20 @@ _LOST = (
     " deploy may have begun. Type the same again"
 )
 
-# The file holds the token of the run that has, or last had, the lock. Bash, for `read -t`. The question goes on
-# beside: one that takes long does not keep the lock of a run that has ended.
+# The file holds the token of the run that has, or last had, the lock; who may read it could take it. Bash, for
+# `read -t`. The keeper looks whether it is held by taking it, for microseconds: hence the wait. The question goes on
+# beside: one that takes long does not keep the lock of a run that has ended. What the run says is empty, to be heard,
+# or the name of a file and the line that it shall hold.
 _HOLD = """
-install -d "$(dirname {lock})" && exec 9>> {lock} || exit
-if ! flock -n 9; then
+umask 077
+install -d "$(dirname {lock})" && exec 9>> {lock} && chmod 600 {lock} || exit
+umask 022
+if ! flock -w 0.2 9; then
     [[ $(cat {lock}) > {token} ]] && flock -w {seconds} 9 || {{ echo "busy $(cat {lock})"; exit; }}
 fi
 echo {token} > {lock} || exit
 ( exec 9>&-; {question}; echo '{held}' ) &
-while read -r -t {silence} _; do :; done
+while read -r -t {silence} file line; do
+    [ -z "$file" ] || {{ install -d "$(dirname "$file")" && echo "$line" > "$file.new" && mv "$file.new" "$file"; }}
+done
 """

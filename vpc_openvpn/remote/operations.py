@@ -122,6 +122,14 @@ def _all_of(effects: Sequence[Effect]) -> HostState:
 
 
 @careful
+def left(file: str, line: str) -> Commands:
+    """What a run that has come this far leaves on the host, which it has locked: `line`, in `file`. It is no change."""
+    if state.is_executing:
+        of_run(Locks).leave(host, file, line)
+    yield from ()
+
+
+@careful
 def restarted(group: str, service: Service | None, crosses: str, answers: str, complaint: str) -> Commands:
     """Restart `service` if `Services` found that it runs something else than is on disk; go on when packets cross.
 
