@@ -11,17 +11,19 @@ PACKAGE = "vpc_openvpn"
 
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
-    "command": {"ssh", "identities", "site", "output"},
+    "command": {"status", "ssh", "identities", "site", "output", "version"},
+    "status": {"ssh", "remote", "diagnosis", "site"},
     "session": {"ssh", "remote", "output"},
     "ssh": {"site"},
     "identities": {"site"},
     "diagnosis": {"site"},
     "remote": set(),
     "site": set(),
+    "version": {"site"},
     "output": set(),
 }
 BESIDE: dict[str, set[str]] = {
-    "tasks": {"remote", "identities", "diagnosis", "site"},
+    "tasks": {"remote", "identities", "diagnosis", "site", "version"},
     "templates": set(),
     "lab": {"output"},
     "bench": {"output"},
@@ -111,6 +113,13 @@ def test_site_is_pure_but_for_its_loader(module: Path) -> None:
         else:
             assert first in PURE["site"] | (LOADER if loader else set())
     assert bool(list(io_calls(module))) == loader
+
+
+@pytest.mark.parametrize("module", modules(ROOT / PACKAGE / "status"), ids=lambda module: module.stem)
+def test_status_is_pure_but_for_what_asks_the_hosts(module: Path) -> None:
+    if module.stem != "gather":
+        assert list(io_calls(module)) == []
+        assert not {"paramiko", "pyinfra", "socket", "subprocess", "time"} & {*imports(module)}
 
 
 @pytest.mark.parametrize("module", modules(ROOT / PACKAGE / "diagnosis"), ids=lambda module: module.stem)

@@ -44,10 +44,21 @@ def test_a_zone_on_a_detour_is_named_unless_it_is_drained() -> None:
     [said] = at_office(away).wrong
     assert said.startswith("us-east-1a: a desk's packets go by a detour, tun-2, not by the zone's own tunnel. See: ")
     assert at_office(f"{away}state us-east-1a drained\n") == Findings()
-    [said] = at_office(f"{away}state us-east-1a doubted\n").wrong
-    assert "the tunnel is doubted" in said
+    [said] = at_office(f"{away}state us-east-1a by a detour over us-east-1b: its NAT has yet to prove itself\n").wrong
+    assert "its NAT has yet to prove itself" in said
     # A plan does not wait until a tunnel that was restarted has proved itself.
-    assert at_office(f"{away}state us-east-1a doubted\n", patient=False) == Findings()
+    assert (
+        at_office(
+            f"{away}state us-east-1a by a detour over us-east-1b: its NAT has yet to prove itself\n", patient=False
+        )
+        == Findings()
+    )
+    # One whose own NAT does not let desks' packets through has moved by itself; what is wrong is said all the same.
+    unreached = f"{away}state us-east-1a by a detour over us-east-1b: its NAT does not reach the zone\n"
+    [said] = at_office(unreached).wrong
+    assert "The monitor there says" in said
+    [said] = at_office(unreached.replace("probe us-east-1a answers", "probe us-east-1a masqueraded-only")).wrong
+    assert "source/destination check of nat-us-east-1a's interface is on" in said
     astray = away.replace("dev tun-2 table vpc-zones\nbfd us-east-1a", "dev wan\nbfd us-east-1a")
     [said] = at_office(f"{astray}state us-east-1a drained\n").wrong
     assert "a desk's packets go by wan" in said

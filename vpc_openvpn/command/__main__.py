@@ -13,10 +13,10 @@ from importlib import import_module
 import click
 
 from vpc_openvpn.command import COMPLETE, ERROR, INTERRUPTED
-from vpc_openvpn.command.version import version
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.output import outlive_reader
 from vpc_openvpn.site.load import SiteError
+from vpc_openvpn.version import version
 
 # Verbs in the order of --help, each with its module: one is imported when it is asked for.
 VERBS = {
@@ -25,6 +25,7 @@ VERBS = {
     "plan": "deploys",
     "deploy": "deploys",
     "drift": "drift",
+    "status": "status",
     "rebuild": "rebuild",
     "drain": "deploys",
     "undrain": "deploys",
@@ -64,7 +65,7 @@ def vpc() -> None:
     """Connect an office to a VPC by tunnels. The site file is site.yml, or the file that SITE names.
 
     Verbs that run pyinfra show the line, which may be typed instead. Exit status: 0 success; 1 failure, with the cause
-    on standard error; 2 changes are pending (drift); 130 interrupted.
+    on standard error; 2 changes are pending (drift), or the site is degraded (status); 130 interrupted.
     """
 
 

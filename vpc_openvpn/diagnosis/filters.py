@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal, TypeAlias
 
-Hook = Literal["input", "forward", "output", "postrouting"]
+Hook = Literal["prerouting", "input", "forward", "output", "postrouting"]
 Judgement: TypeAlias = bool | None
 DEEPEST = 16  # jumps from chain to chain; the kernel allows as many
 
@@ -51,13 +51,22 @@ class Rule:
 
 @dataclass(slots=True)
 class Chain:
-    """`hook` is empty for a chain that only others lead to; `nat`: it sets addresses, and does not filter."""
+    """`hook` is empty for a chain that only others lead to; `nat`: it sets addresses, of connections that begin, and
+    does not filter. `devices`: it judges what comes in by these alone.
+    """
 
     name: str
     hook: str = ""
     nat: bool = False
     policy: str = "accept"
+    devices: tuple[str, ...] = ()
     rules: list[Rule] = field(default_factory=list)
+
+    def meets(self, packet: Packet) -> bool:
+        """Whether the packet comes to this chain from the kernel."""
+        if self.hook != packet.hook or (self.nat and packet.state != "new"):
+            return False
+        return not self.devices or packet.iif in self.devices
 
 
 @dataclass(slots=True)
@@ -85,6 +94,13 @@ class Verdict:
         return f"{self.table.kind}, table {self.table.name}, chain {self.chain.name} ({self.by})"
 
     @property
+    def verb(self) -> str:
+        """What it does to packets that it ends badly for."""
+        if self.outcome == "drop":
+            return "drops"
+        return "sends elsewhere" if self.chain.hook == "prerouting" else "gives another source address to"
+
+    @property
     def owner(self) -> str:
         """Which program likely loads it: nftables, firewalld, ufw, Docker or iptables."""
         chains = {*self.table.chains, self.by}
@@ -100,7 +116,7 @@ def verdicts(tables: Iterable[Table], packet: Packet) -> Iterator[Verdict]:
     """The end of each base chain that the packet meets."""
     for table in tables:
         for chain in table.chains.values():
-            if chain.hook == packet.hook:
+            if chain.meets(packet):
                 possible, (outcome, by) = _walk(table, chain, packet, depth=0)
                 if "return" in possible:
                     possible = possible - {"return"} | {chain.policy}
@@ -165,22 +181,36 @@ def _not(judgement: Judgement) -> Judgement:
 
 
 def from_nft(text: str) -> list[Table]:
-    """The tables of one `nft -j list …`; those of other families than IPv4's are left out."""
+    """The tables of one `nft -j list …` that judge packets; those of other families than IPv4's are left out."""
     tables: dict[tuple[str, str], Table] = {}
+    asleep: set[tuple[str, str]] = set()
     for item in json.loads(text)["nftables"] if text.strip() else []:
         [(kind, value)] = item.items()
-        if kind not in ("chain", "rule") or value["family"] not in ("ip", "inet"):
+        if kind == "table" and "dormant" in value.get("flags", ""):
+            asleep.add((value["family"], value["name"]))
+        if kind not in ("chain", "rule") or value["family"] not in ("ip", "inet", "netdev"):
             continue
-        table = tables.setdefault(
-            (value["family"], value["table"]), Table("nftables", f"{value['family']} {value['table']}")
-        )
+        place = value["family"], value["table"]
+        if place in asleep:
+            continue
+        table = tables.setdefault(place, Table("nftables", " ".join(place)))
         if kind == "chain":
-            table.chains[value["name"]] = Chain(
-                value["name"], value.get("hook", ""), value.get("type") == "nat", value.get("policy", "accept")
-            )
+            table.chains[value["name"]] = _nft_chain(value)
         else:
             table.chains[value["chain"]].rules += _nft_rules(value.get("expr", []))
     return list(tables.values())
+
+
+def _nft_chain(value: Mapping[str, Any]) -> Chain:
+    devices = value.get("dev", [])
+    hook = value.get("hook", "")
+    return Chain(
+        value["name"],
+        "prerouting" if hook == "ingress" else hook,  # before it, as early as a packet can be met
+        value.get("type") == "nat",
+        value.get("policy", "accept"),
+        (devices,) if isinstance(devices, str) else tuple(devices),
+    )
 
 
 def _nft_rules(statements: list[Any]) -> Iterator[Rule]:
@@ -206,14 +236,14 @@ def _nft_rules(statements: list[Any]) -> Iterator[Rule]:
                     Rule((*conditions, condition, *each.conditions), each.action, each.text, each.target)
                     for each in _nft_rules([verdict])
                 )
-        elif name in ("accept", "drop", "reject", "return", "masquerade", "snat"):
-            ends = {"reject": "drop", "masquerade": "nat", "snat": "nat"}
+        elif name in ("accept", "drop", "reject", "return", "masquerade", "snat", "dnat", "redirect"):
+            ends = {"reject": "drop", **dict.fromkeys(("masquerade", "snat", "dnat", "redirect"), "nat")}
             yield Rule(tuple(conditions), ends.get(name, str(name)), " ".join([*words, name]))
         elif name in ("jump", "goto"):
             yield Rule(tuple(conditions), str(name), " ".join([*words, name, value["target"]]), value["target"])
         elif name in ("limit", "xt", "quota", "ct count"):
             conditions.append(_unknown)
-        elif name in ("queue", "dnat", "redirect", "tproxy", "synproxy", "fwd"):
+        elif name in ("queue", "tproxy", "synproxy", "fwd"):
             yield Rule(tuple(conditions), "unknown", " ".join([*words, name]))
 
 
@@ -322,7 +352,7 @@ def _compare(value: object, right: Any) -> Judgement:
 
 # --- iptables ----------------------------------------------------------------------------------------------------
 
-_HOOKS = {"INPUT": "input", "FORWARD": "forward", "OUTPUT": "output", "POSTROUTING": "postrouting"}
+_HOOKS = {hook.upper(): hook for hook in ("prerouting", "input", "forward", "output", "postrouting")}
 _ACTIONS = {
     "ACCEPT": "accept",
     "DROP": "drop",
@@ -331,7 +361,9 @@ _ACTIONS = {
     "MASQUERADE": "nat",
     "SNAT": "nat",
     "NETMAP": "nat",
-    **dict.fromkeys(("QUEUE", "NFQUEUE", "DNAT", "REDIRECT", "TPROXY", "SYNPROXY"), "unknown"),
+    "DNAT": "nat",
+    "REDIRECT": "nat",
+    **dict.fromkeys(("QUEUE", "NFQUEUE", "TPROXY", "SYNPROXY"), "unknown"),
 }
 
 

@@ -27,7 +27,7 @@ def sentence(met: Sequence[Obstacle], what: str, tunnels: Sequence[str]) -> str:
     """
     verdict = met[0].verdict
     tunnels = list(dict.fromkeys(tunnels))
-    verb = {"drop": "drops", "nat": "gives another source address to"}[verdict.outcome]
+    verb = verdict.verb
     may = "" if verdict.certain else "may be in the way: as far as can be seen it "
     if verdict.owner == "firewalld":
         mend = firewalld.mend(verdict.outcome, verdict.table, [each.packet for each in met], tunnels)
@@ -38,12 +38,14 @@ def sentence(met: Sequence[Obstacle], what: str, tunnels: Sequence[str]) -> str:
 
 
 def tables(found: dict[str, list[str]]) -> list[Table]:
-    """The host's rulesets, from a proof's answer."""
-    return [
-        *(table for text in found.get("nft", []) for table in from_nft(text)),
-        *from_iptables("\n".join(found.get("iptables", []))),
-        *from_iptables("\n".join(found.get("legacy", [])), "iptables-legacy"),
-    ]
+    """The host's rulesets, from a proof's answer. Of a table that both nft and iptables-save show, the latter's word
+    counts: nft shows its rules less well.
+    """
+    saved = from_iptables("\n".join(found.get("iptables", [])))
+    shown = {f"ip {table.name}" for table in saved}
+    nft = [table for text in found.get("nft", []) for table in from_nft(text)]
+    legacy = from_iptables("\n".join(found.get("legacy", [])), "iptables-legacy")
+    return [*(table for table in nft if table.name not in shown), *saved, *legacy]
 
 
 def obstacles(rulesets: Sequence[Table], packets: Iterable[Packet]) -> list[Obstacle]:
@@ -64,6 +66,8 @@ def masquerades(rulesets: Sequence[Table], packet: Packet) -> bool:
 
 def _mend(packet: Packet, verdict: Verdict) -> str:
     """Where the chain likely comes from, and what to write there."""
+    if verdict.outcome == "nat" and verdict.chain.hook == "prerouting":
+        return f"Leave the VPC's networks out of that rule, in {_source(verdict)}"
     if verdict.outcome == "nat":
         nft = verdict.table.kind == "nftables"
         if not packet.oif.startswith("tun"):  # one interface for the VPC and the internet
@@ -81,7 +85,8 @@ def _mend(packet: Packet, verdict: Verdict) -> str:
         words += [f"{packet.protocol} dport {packet.port}"] if packet.port else []
         back = f'; iifname "{packet.oif}" oifname "{packet.iif}" accept' if packet.hook == "forward" else ""
         return f"Add to that chain, first, in {_source(verdict)}: {' '.join(words)} accept{back}"
-    words = [f"-i {packet.iif}"] if packet.iif else []
+    words = [f"-t {verdict.table.name}"] if verdict.table.name != "filter" else []
+    words += [f"-i {packet.iif}"] if packet.iif else []
     words += [f"-o {packet.oif}"] if packet.oif else []
     words += [f"-p {packet.protocol} --dport {packet.port}"] if packet.port else []
     chain = "DOCKER-USER" if verdict.owner == "Docker" and packet.hook == "forward" else verdict.chain.name

@@ -12,6 +12,10 @@ from vpc_openvpn.diagnosis.obstacles import Obstacle, obstacles, sentence, table
 from vpc_openvpn.site.plan import ZONES, OfficePlan, Tunnel
 
 BFD_PORT = 3784
+# How the monitor's sentences about a zone end, files/vpc_openvpn_monitor/report.py.
+DRAINED, PASSING = "drained", ("has yet to prove itself", "is silent")
+_UNJUDGED = ("answers", "silent", "not-asked")  # what a probe's answer says that blames nothing on the way
+UNREACHED = "does not reach the zone"
 ANY = IPv4Address("0.0.0.0")  # the kernel chooses the source
 
 
@@ -26,10 +30,7 @@ class _Office:
     def __init__(self, plan: OfficePlan, found: dict[str, list[str]], ours: Container[object], patient: bool) -> None:
         self._plan, self._found, self._ours, self._patient = plan, found, ours, patient
         self._interfaces = plan.interfaces
-        self._states = defaultdict(set)
-        for line in found.get("state", []):
-            zone, state = line.split()
-            self._states[zone].add(state)
+        self._opinions = dict(line.split(" ", 1) for line in found.get("state", []))
         self._tunnels = {tunnel.zone: tunnel for tunnel in plan.tunnels}
         self._rulesets = tables(found)
         self._lost: set[str] = set()  # zones of which it is known why their probes do not answer
@@ -93,6 +94,8 @@ class _Office:
             tunnel = self._tunnels[zone]
             if taken.interface == self._home(tunnel) or self._may_take_a_detour(zone, taken):
                 continue
+            if taken.interface in self._interfaces and self._unreached(zone):
+                continue  # its probe's answers tell why
             self._lost.add(zone)
             rules = document(self._found, "rules")
             ahead = routes.rule_ahead(rules, taken, ZONES, self._ours, desk, tunnel.beyond)
@@ -123,10 +126,13 @@ class _Office:
         return self._plan.connection_to(tunnel.zone).interface
 
     def _may_take_a_detour(self, zone: str, taken: routes.Way) -> bool:
-        states = self._states[zone]
-        return taken.interface in self._interfaces and (
-            "drained" in states or (not self._patient and bool(states & {"doubted", "silent"}))
-        )
+        opinion = self._opinions.get(zone, "")
+        passing = opinion.endswith(PASSING) and not self._patient
+        return taken.interface in self._interfaces and (opinion.endswith(DRAINED) or passing)
+
+    def _unreached(self, zone: str) -> bool:
+        probe = next((state for name, state in map(str.split, self._found.get("probe", [])) if name == zone), "")
+        return self._opinions.get(zone, "").endswith(UNREACHED) and probe not in ("", *_UNJUDGED)
 
     def _away(self, away: dict[str, routes.Way]) -> Iterator[str]:
         """Zones that no rule of others keeps from their tunnels; one sentence for those with the same cause."""
@@ -139,19 +145,19 @@ class _Office:
                 where = f"by {taken.interface}, not by the zone's own tunnel"
             else:
                 where = "nowhere"
-            states = " and ".join(sorted(self._states[zone] - {"drained"}))
-            alike[where, states, hears.get(zone, "Up") == "Up"].append(zone)
-        for (where, states, heard), zones in alike.items():
+            opinion = self._opinions.get(zone, "")
+            alike[where, opinion, hears.get(zone, "Up") == "Up"].append(zone)
+        for (where, opinion, heard), zones in alike.items():
             said = f"{', '.join(zones)}: a desk's packets go {where}"
             tunnel = self._tunnels[zones[0]]
-            if states:
-                yield f"{said}: the tunnel is {states}. See detour show on the router; type the same again in a minute"
+            if opinion:
+                yield f"{said}. The monitor there says: {opinion}. Type the same again in a minute"
             elif heard:
                 yield f"{said}. See: journalctl -u vpc-openvpn-bird; ip route show table {ZONES}"
             else:
                 nats = [self._tunnels[zone].nat_host for zone in zones]
                 tunnels = [self._home(self._tunnels[zone]) for zone in zones]
-                deaf = obstacles(self._rulesets, _bfd(tunnel, self._home(tunnel)))
+                deaf = obstacles(self._rulesets, bfd(tunnel.office_address, tunnel.nat_address, self._home(tunnel)))
                 causes = [sentence([each], each.packet.what, tunnels) for each in deaf]
                 causes.append(f"another firewall on {', '.join(nats)}: a deploy there names it")
                 yield f"{said}: BFD hears nothing. Likely, in this order:{in_order(causes)}"
@@ -175,7 +181,7 @@ class _Office:
         found: dict[tuple[str, bool, str], tuple[Obstacle, list[str]]] = {}
         for zone, network, desk, lan, _ in self._answers_of_ways():
             tunnel = self._tunnels[zone]
-            for each in obstacles(self._rulesets, _crossing(tunnel, desk, lan, self._home(tunnel))):
+            for each in obstacles(self._rulesets, crossing(tunnel.beyond, desk, lan, self._home(tunnel))):
                 key = each.verdict.where, each.certain, each.packet.what.format(network=network, zones="{zones}")
                 zones = found.setdefault(key, (each, []))[1]
                 zones += [zone] if zone not in zones else []
@@ -220,8 +226,8 @@ class _Office:
                 )
 
 
-def _bfd(tunnel: Tunnel, interface: str) -> Sequence[Packet]:
-    here, there = tunnel.office_address, tunnel.nat_address
+def bfd(here: IPv4Address, there: IPv4Address, interface: str) -> Sequence[Packet]:
+    """BFD's packets between the ends of a tunnel."""
     return (
         Packet(
             "BFD's packets, which say that a NAT lives", "input", there, here, "udp", BFD_PORT, iif=interface, ttl=255
@@ -230,10 +236,16 @@ def _bfd(tunnel: Tunnel, interface: str) -> Sequence[Packet]:
     )
 
 
-def _crossing(tunnel: Tunnel, desk: IPv4Address, lan: str, interface: str) -> Sequence[Packet]:
-    there = tunnel.beyond
+def crossing(there: IPv4Address, desk: IPv4Address, lan: str, interface: str) -> Sequence[Packet]:
+    """A desk's packets to a zone's host through `interface`, and the answers; `lan`: the interface of the desk's
+    network.
+    """
     return (
+        Packet("what desks of {network} send to {zones}", "prerouting", desk, there, iif=lan),
         Packet("what desks of {network} send to {zones}", "forward", desk, there, iif=lan, oif=interface),
+        Packet(
+            "what {zones} answers to desks of {network}", "prerouting", there, desk, iif=interface, state="established"
+        ),
         Packet(
             "what {zones} answers to desks of {network}",
             "forward",
