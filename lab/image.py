@@ -65,6 +65,7 @@ REPOSITORY_PACKAGES = (
     "nftables",
     "openssl",
     "openvpn",
+    "prometheus-node-exporter",
     "python3",
     "python3-apt",
     "python3-minimal",

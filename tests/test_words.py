@@ -25,7 +25,7 @@ PHRASES += ["is told", "are told", "let go", "lets go"]
 BANNED = re.compile(rf"(?<![a-z])({'|'.join(PHRASES)})(?![a-z])".replace(" ", r"[\s#_]+"), re.IGNORECASE)
 SKIPPED = re.compile(r"docs/decisions/|bench/\w+/results/|.*\.svg$|(.*/)?requirements\S*\.txt$|tests/test_words\.py$")
 UNTRACKED = re.compile(r"(.*/)?(\.git|\.venv|__pycache__|\.\w+_cache|\.hypothesis)(/|$)|.*\.(key|log)$")
-ALLOWED = {("tests/remote/test_files.py", '"nobody"')}  # the Unix user
+ALLOWED = {("tests/remote/test_files.py", '"nobody"'), ("tasks/alerts.py", '"nobody"')}  # the Unix user
 
 
 def found(name: str, text: str) -> list[str]:
@@ -69,8 +69,8 @@ def test_other_words_are_not_found(line: str) -> None:
 
 
 def test_an_allowed_literal_is_allowed_in_its_file_only() -> None:
-    [(name, literal)] = ALLOWED
-    assert not found(name, literal) and found("a.py", literal)
+    for name, literal in ALLOWED:
+        assert not found(name, literal) and found("a.py", literal)
 
 
 def test_files_are_found_without_git(tmp_path: Path) -> None:

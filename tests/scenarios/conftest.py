@@ -17,9 +17,10 @@ RELEASE = os.environ.get("SCENARIO_RELEASE")  # of Debian, such as trixie; the m
 
 # Two workers end together where the longest files are dealt out first (--no-loadscope-reorder).
 LONGEST_FIRST = [
-    *("test_detours.py", "test_neighbours.py", "test_firewall.py", "test_rebuild.py", "test_sweep.py"),
+    *("test_detours.py", "test_neighbours.py", "test_metrics.py", "test_rebuild.py", "test_firewall.py"),
     *("test_bad_luck.py", "test_site_changes.py", "test_proof.py", "test_hosts.py", "test_drift.py", "test_upgrade.py"),
-    *("test_firewalld.py", "test_operators.py", "test_vpc.py"),
+    "test_sweep.py",
+    *("test_firewalld.py", "test_dry_run.py", "test_operators.py", "test_status.py", "test_vpc.py"),
 ]
 
 
@@ -50,8 +51,10 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def site_of_module(request: pytest.FixtureRequest, booted: World) -> None:
-    """The lab with what the module's SITE changes of its site."""
+def site_of_module(request: pytest.FixtureRequest, booted: World) -> Iterator[None]:
+    """The lab with what the module's SITE changes of its site. After a module that INSTALLS packages, which no deploy
+    removes, the hosts are new.
+    """
     changes: Site = getattr(request.module, "SITE", {})
     baseline = booted.lab_site | changes
     if baseline != booted.baseline:
@@ -59,6 +62,10 @@ def site_of_module(request: pytest.FixtureRequest, booted: World) -> None:
         booted.use(baseline)
         changed = booted.apply()
         assert changed.status == 0, changed.output
+        remember(booted)
+    yield
+    if getattr(request.module, "INSTALLS", False):
+        booted.renew()
         remember(booted)
 
 

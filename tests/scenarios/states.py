@@ -59,11 +59,21 @@ ip -o link | sed 's/^[0-9]*: \([^:@]*\).* \(mtu [0-9]*\) .* \(state [A-Z]*\) .*/
 grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf | sort
 """
 
+MONITOR = "/usr/local/lib/vpc-openvpn/vpc-openvpn-monitor"
+# Followed by the name of what the keeper has put back: how often.
+REPAIRS = """python3 -c '
+import json, pathlib, sys
+state = pathlib.Path("/run/vpc-openvpn/keeper.state")
+repairs = json.loads(state.read_text())["repairs"] if state.exists() else []
+print(sum(each["count"] for each in repairs if each["what"] == sys.argv[1]))
+'"""
+FORGET = "rm -f /run/vpc-openvpn/monitor.memory; systemctl kill -s KILL vpc-openvpn-monitor"
+
 # After an outage a tunnel has to prove itself for a while, and BFD has to come up, before it is the way to its zone
 # again. Without detours there is nothing that could be away.
-ALL_HOME = """
-[ -e /usr/local/lib/vpc-openvpn/detour ] || exit 0
-[ -z "$(/usr/local/lib/vpc-openvpn/detour show | grep -v ': trusted$')" ] || exit
+ALL_HOME = f"""
+[ -e /etc/systemd/system/vpc-openvpn-monitor.service ] || exit 0
+[ -z "$({MONITOR} show | grep -v ': by its own tunnel$')" ] || exit
 for zone in 1 2 3; do
     ip -4 route show table vpc-zones 10.0.2$zone.0/24 | grep -q "via 10.200.$zone.1 " || exit
 done
@@ -71,12 +81,12 @@ done
 
 
 def all_home() -> None:
-    """Every zone is reached by its own tunnel. Where one is not, the watch is restarted: after failures in a row it
-    waits for many answers, from its start for a few.
+    """Every zone is reached by its own tunnel. Where one is not, the monitor is restarted, without its memory: after
+    failures in a row it waits for many answers, from its start for a few.
     """
     office = Host("office")
     if office.answers(ALL_HOME).status != 0:
-        office.answers("systemctl restart vpc-openvpn-watch")
+        office.answers(FORGET)
         office.eventually(ALL_HOME, PROOF)
 
 

@@ -110,11 +110,11 @@ ROUNDS = {
     "the office's paths": (
         Drift(
             OFFICE,
-            "systemctl stop vpc-openvpn-watch && ip rule add priority 7777 from 10.9.9.9 lookup vpc-zones protocol 86"
+            "systemctl stop vpc-openvpn-monitor && ip rule add priority 7777 from 10.9.9.9 lookup vpc-zones protocol 86"
             " && echo 1 > /proc/sys/net/ipv4/conf/tun-1/rp_filter",
             [FIREWALL, FORWARDING, ROUTING],
             "net/ipv4/conf/tun-1/rp_filter = 1, not 2",
-            "pgrep -f '[v]pc-openvpn/watch' && ! ip rule | grep ^7777:"
+            "pgrep -f '[v]pc-openvpn-monitor run' && ! ip rule | grep ^7777:"
             " && grep 2 /proc/sys/net/ipv4/conf/tun-1/rp_filter",
         ),
     ),

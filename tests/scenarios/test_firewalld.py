@@ -7,12 +7,11 @@ desk 192.168.50.10 ── office ══ tun-N ══ nat-us-east-1X 10.0.N.10 �
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.scenarios.flows import PEERS
-from tests.scenarios.harness import Host, World, lab, spaceless
+from tests.scenarios.harness import Host, World, spaceless
 from tests.scenarios.states import all_home
 from tests.scenarios.test_neighbours import BOOTED_WITHIN, HELD, HELD_WITHIN, kept
 
@@ -48,10 +47,10 @@ RUNNING = "systemctl is-active nftables firewalld || true"
 @pytest.fixture
 def router(world: World, office: Host) -> Iterator[Host]:
     """The office's router, blank at first, and as scenarios know it afterwards."""
-    _replace(world, office)
+    world.replace(office.name)
     office.succeeds(INSTALL)
     yield office
-    _replace(world, office)
+    world.replace(office.name)
     world.deploy()
 
 
@@ -60,13 +59,8 @@ def nat(world: World) -> Iterator[Host]:
     """A NAT that serves its zone, and does so as scenarios know it afterwards."""
     host = Host("nat-us-east-1a")
     yield host
-    _replace(world, host)
+    world.replace(host.name)
     world.deploy()
-
-
-def _replace(world: World, host: Host) -> None:
-    assert lab("replace", host.name).status == 0
-    Path(world.baseline["ssh"]["known_hosts"]).write_text("")
 
 
 def _typed(host: Host, said: str) -> None:

@@ -52,7 +52,7 @@ def test_hosts_with_noisy_shells_and_other_locales_are_deployed(world: World) ->
         drained = world.run("./vpc", "drain", "-y", "us-east-1a")
         assert drained.status == 0, drained.output
         OFFICE.succeeds("[ $(stat -c %a /run/vpc-openvpn/paths.conf) = 644 ] && systemctl restart vpc-openvpn-bird")
-        OFFICE.succeeds("/usr/local/lib/vpc-openvpn/detour give-back us-east-1a")
+        OFFICE.succeeds("/usr/local/lib/vpc-openvpn/vpc-openvpn-monitor give-back us-east-1a")
 
 
 def test_each_cause_of_a_failed_installation_is_named(world: World) -> None:

@@ -23,17 +23,17 @@ from tests.scenarios.flows import (
     strays,
 )
 from tests.scenarios.harness import KEEPER_DROP_IN, Host, World, idle_keeper, lab, spaceless
-from tests.scenarios.states import remember
+from tests.scenarios.states import REPAIRS, remember
 
 APP_A, APP_B = "10.0.21.10", "10.0.22.10"
 SITE = {"detour": "off"}  # a tunnel that is lost is a zone that is lost
 DESK = "192.168.50.10"
 WEB = "198.51.100.200"
-LOOK, HELD_WITHIN = 3, 20  # seconds between two looks of the keeper's, and until it has loaded again
+LOOK, HELD_WITHIN = 2, 20  # seconds between two looks of the keeper's, and until it has loaded again
 FIREWALL = "/usr/local/lib/vpc-openvpn/firewall"
 SET_UP_AGAIN = 5  # pings, ten a second: networkd takes the addresses away and gives them back, three times
 BOOTED_WITHIN = 40  # seconds; the lab's hosts boot in two, on a machine that is not busy
-LOADS = "journalctl -b -u vpc-openvpn-keeper -o cat | grep -c 'which are loaded again:' || true"
+LOADS = f"{REPAIRS} firewall"
 HELD = f'[ "$({FIREWALL} show)" = "$(sed -n \'/^\\*/,$p\' /run/vpc-openvpn/vpc-openvpn-firewall.service.record)" ]'
 
 # networkd takes over the interfaces that the lab has configured.
@@ -141,7 +141,7 @@ def test_rules_that_are_flushed_come_back(world: World, desk: Host, office: Host
             app.reaches(WEB)
             assert world.plan("--limit", host.name).pending == {}
         said = nat.succeeds("journalctl -b -u vpc-openvpn-keeper -o cat")
-        assert "gone: -A FORWARD -j vpc-openvpn-forward" in said
+        assert re.search(r"put back: firewall, .*\n  gone: :vpc-openvpn-", said), said
 
         # A change that is tried is not the keeper's to judge, nor what a deploy has tried and not yet written.
         site = world.copy_of_site()

@@ -55,6 +55,13 @@ def test_a_second_deploy_is_refused_until_the_first_ends(world: World) -> None:
     assert world.apply("--limit", "nat").status == 0
 
 
+def test_a_user_without_rights_cannot_take_the_lock(world: World, office: Host) -> None:
+    """Who holds it stops deploys, and the keeper."""
+    taken = "flock -n /run/vpc-openvpn/deploy.lock true"
+    office.succeeds(taken)
+    office.fails(f"setpriv --reuid=65534 --regid=65534 --clear-groups {taken}")
+
+
 def test_the_lock_of_a_silent_deploy_is_released(world: World) -> None:
     with waiting_deploy(world) as first:
         first.send_signal(signal.SIGSTOP)  # its connections stay, as they do when a line is cut

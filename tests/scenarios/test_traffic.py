@@ -8,6 +8,7 @@ import pytest
 
 from tests.scenarios.flows import PEERS, PORT, Arrivals, Background, changed
 from tests.scenarios.harness import Host, World
+from tests.scenarios.states import MONITOR
 
 ZONES = {"us-east-1a": 1, "us-east-1b": 2, "us-east-1c": 3}
 SITE = {"detour": "off"}  # a lost tunnel is a lost zone
@@ -43,8 +44,8 @@ def test_the_router_itself_reaches_a_zone_from_the_offices_network(world: World,
         app.eventually(f"{PEERS} connect 127.0.0.1 {PORT}")
         office.succeeds(connect)
         packets.come()
-        # The watch's questions keep the tunnel's address.
-        office.succeeds("/usr/local/lib/vpc-openvpn/detour show | grep -c trusted | grep -qx 3")
+        # Health checks keep the tunnel's address.
+        office.succeeds(f"{MONITOR} show | grep -c 'by its own tunnel' | grep -qx 3")
         # A router that loses its address there still has its ways to the zones.
         with changed(office, "ip address del 192.168.50.1/24 dev lan", "ip address add 192.168.50.1/24 dev lan"):
             office.succeeds("ip route get 10.0.21.10 | grep -q 'dev tun-1 '")

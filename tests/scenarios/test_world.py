@@ -17,7 +17,7 @@ LEFT = {
     OFFICE: (
         ("echo '# left' >> /etc/vpc-openvpn/bird.conf", "! grep left /etc/vpc-openvpn/bird.conf"),
         ("ip rule del priority 7601", "ip rule | grep -q ^7601:"),
-        ("systemctl stop vpc-openvpn-watch", "systemctl is-active vpc-openvpn-watch"),
+        ("systemctl stop vpc-openvpn-monitor", "systemctl is-active vpc-openvpn-monitor"),
         ("echo 1 > /proc/sys/net/ipv4/conf/tun-1/rp_filter", "grep 2 /proc/sys/net/ipv4/conf/tun-1/rp_filter"),
     ),
     A: (
