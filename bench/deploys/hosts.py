@@ -84,10 +84,11 @@ class Hosts:
 
     def trusted(self) -> None:
         """Wait until the office sends new connections by each zone's own tunnel; no outage is held against any."""
-        # The watch is the more careful to trust a nat the more outages it has seen.
-        self.asked(OFFICE, "systemctl restart vpc-openvpn-watch")
+        # The monitor is the more careful to trust a nat the more outages it has seen.
+        self.asked(OFFICE, "rm -f /run/vpc-openvpn/monitor.memory; systemctl kill -s KILL vpc-openvpn-monitor")
         deadline = time.monotonic() + SETTLING
-        while self.asked(OFFICE, "/usr/local/lib/vpc-openvpn/detour show").count(": trusted\n") < len(self.nats):
+        show = "/usr/local/lib/vpc-openvpn/vpc-openvpn-monitor show"
+        while self.asked(OFFICE, show).count(": by its own tunnel\n") < len(self.nats):
             if time.monotonic() > deadline:
                 raise BenchError(f"not every tunnel is trusted after {SETTLING:g} s")
             time.sleep(POLL)

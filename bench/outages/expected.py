@@ -14,6 +14,7 @@ from bench.outages.situations import (
     DIRECTIONS,
     HIT,
     NEVER,
+    NO_PROBE,
     PER_ZONE,
     SINGLE,
     TO_DESK,
@@ -69,6 +70,16 @@ _NOT_FORWARDED = ((TO_DESK, _A, repaired(AT_ONCE)), (TO_INTERNET, _A, repaired(A
 _CUT = _limits((TO_ZONE, ZONES, repaired(TUNNEL)), (TO_DESK, ZONES, repaired(TUNNEL)))
 _OFFICE_REBOOTED = _limits((TO_ZONE, ZONES, itself(0.2, TUNNEL)), (TO_DESK, ZONES, itself(0.2, TUNNEL)))
 
+_WITH_DETOURS = {
+    "isolated": _ISOLATED,
+    "nat-killed": _limits((TO_ZONE, _A, itself(0.1, 1.0)), *_NAT_KILLED),
+    "openvpn-killed": _limits((TO_ZONE, _A, itself(0.1, 1.0)), (TO_DESK, _A, itself(0.3, TUNNEL))),
+    "openvpn-stopped": _limits((TO_DESK, _A, repaired(TUNNEL))),
+    "no-forwarding": _limits((TO_ZONE, _A, itself(1, 6)), *_NOT_FORWARDED),
+    "nat-rebooted": _limits(*_REBOOTED),
+    CUT: _CUT,
+    "office-rebooted": _OFFICE_REBOOTED,
+}
 EXPECTED: Mapping[str, Mapping[str, Mapping[str, Limits]]] = {
     SINGLE: {
         "isolated": _limits(
@@ -98,16 +109,8 @@ EXPECTED: Mapping[str, Mapping[str, Mapping[str, Limits]]] = {
         CUT: _CUT,
         "office-rebooted": _OFFICE_REBOOTED,
     },
-    PER_ZONE: {
-        "isolated": _ISOLATED,
-        "nat-killed": _limits((TO_ZONE, _A, itself(0.1, 1.0)), *_NAT_KILLED),
-        "openvpn-killed": _limits((TO_ZONE, _A, itself(0.1, 1.0)), (TO_DESK, _A, itself(0.3, TUNNEL))),
-        "openvpn-stopped": _limits((TO_DESK, _A, repaired(TUNNEL))),
-        "no-forwarding": _limits((TO_ZONE, _A, itself(1, 6)), *_NOT_FORWARDED),
-        "nat-rebooted": _limits(*_REBOOTED),
-        CUT: _CUT,
-        "office-rebooted": _OFFICE_REBOOTED,
-    },
+    PER_ZONE: _WITH_DETOURS,
+    NO_PROBE: _WITH_DETOURS,
 }
 DOES_NOT_WORK = Limits(Loss(Kind.NEVER), Loss(Kind.NEVER))
 

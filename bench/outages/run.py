@@ -23,6 +23,7 @@ from bench.outages.situations import (
     SITUATIONS,
     STRATEGIES,
     TO_DESK,
+    UNPROBED,
     ZONES,
     Situation,
 )
@@ -127,7 +128,8 @@ class Course:
             self._end_in(HIT)
         else:
             # It forgets how many outages it has seen; each makes it more careful to trust a nat again.
-            self._lab.must("exec", "office", "--", "systemctl", "restart", "vpc-openvpn-watch")
+            forget = "rm -f /run/vpc-openvpn/monitor.memory; systemctl kill -s KILL vpc-openvpn-monitor"
+            self._lab.must("exec", "office", "--", "sh", "-c", forget)
         self._probes.renew()
         self._settle(time.monotonic(), self._working)
         if self._strategy == SINGLE and self._active_zone() != HIT:
@@ -173,8 +175,8 @@ class Course:
     def _doubts(self) -> str:
         if self._strategy == SINGLE:
             return ""
-        answer = self._lab.run("exec", "office", "--", "/usr/local/lib/vpc-openvpn/detour", "show")
-        all_trusted = answer.returncode == 0 and answer.stdout.count(": trusted\n") == len(ZONES)
+        answer = self._lab.run("exec", "office", "--", "/usr/local/lib/vpc-openvpn/vpc-openvpn-monitor", "show")
+        all_trusted = answer.returncode == 0 and answer.stdout.count(": by its own tunnel\n") == len(ZONES)
         return "" if all_trusted else answer.stdout or answer.stderr
 
     def _do(self, step: str) -> None:
@@ -203,4 +205,7 @@ def _cut(quick: bool) -> float:
 def _deploy(lab: Lab, strategy: str) -> None:
     site = {**lab.site(), **STRATEGIES[strategy]}
     site["office"]["public_address"] = "dynamic"
+    if strategy in UNPROBED:
+        for zone in site["zones"]:
+            zone.pop("probe", None)
     lab.deploy(site)
