@@ -8,7 +8,7 @@ PACKAGES := curl iproute2 iputils-ping mmdebstrap nftables openssh-client python
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-machines requirements clean ready packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-soak test-machines test-pages requirements clean ready packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,12 +22,13 @@ check: setup ## ruff, mypy and the fast tests; needs neither root nor the lab
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines --numprocesses=auto
+	$(RUN)/python -m pytest tests --ignore=tests/scenarios --ignore=tests/machines --ignore=tests/pages --numprocesses=auto
 
 # What a lab leaves on the machine is seen only while no other lab is up; other scenarios wait, and run in three labs.
 ALONE := tests/scenarios/test_lab.py
 # Scenarios that run on Debian's other release as well, which this machine's own is not.
-BOTH := tests/scenarios/test_traffic.py tests/scenarios/test_reboot.py
+BOTH := tests/scenarios/test_traffic.py tests/scenarios/test_reboot.py \
+  tests/scenarios/test_keeper.py::test_what_was_deployed_comes_back
 OTHER_RELEASE := $(shell sed -n -e 's/^VERSION_CODENAME=bookworm$$/trixie/p' \
   -e 's/^VERSION_CODENAME=trixie$$/bookworm/p' /etc/os-release 2>/dev/null)
 
@@ -40,14 +41,22 @@ test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py \
 	  tests/scenarios/test_firewalld.py -k 'sweep or kills or uneven or firewalld'
 
+SECONDS ?= 3600
+test-soak: ready ## random faults for an hour (SECONDS=…, SEED=…): all is back, and nothing is left; root
+	SOAK=$(SECONDS) SOAK_SEED=$(SEED) $(RUN)/python -m pytest -s tests/scenarios/test_soak.py
+
 test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
 test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone); root
 	QUICK=$(QUICK) $(RUN)/python -m pytest tests/machines
 
+test-pages: PACKAGES += chromium fonts-dejavu-core
+test-pages: ready ## the page of `./vpc status --html` in a browser, on a phone and on a desk; root
+	$(RUN)/python -m pytest tests/pages
+
 demo: ready ## an office, a VPC and its tunnels on this machine; root
 	$(RUN)/python -m lab.demo
 
-outages: ready ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 5 minutes); root
+outages: ready ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 6 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
 bench: ready ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
