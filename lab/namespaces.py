@@ -109,6 +109,9 @@ def run_beside(pid: int, command: list[str]) -> int:
     What nsenter does, but for one thing: a host that reboots stops every process before it kills it, and where its
     own child is stopped nsenter stops as well, for good. The child is then never reaped, and the kernel waits for that
     before it lets the host go.
+
+    The host's first process hears of the child's end, as of its own children's: one that shuts down waits until
+    none is left, and where it had looked just before that end it would look again only after ten seconds.
     """
     host = os.pidfd_open(pid)
     _setns(host, _CLONE_NEWPID)  # takes effect for children
@@ -121,9 +124,11 @@ def run_beside(pid: int, command: list[str]) -> int:
         except OSError as error:
             os.write(2, f"lab: {error}\n".encode())
         os._exit(1)
-    os.close(host)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to judge
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(ProcessLookupError):  # the host has gone
+        signal.pidfd_send_signal(host, signal.SIGCHLD)
+    os.close(host)
     return status if status >= 0 else 128 - status
 
 

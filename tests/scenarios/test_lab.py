@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -136,16 +137,19 @@ def test_hosts_are_as_debians_cloud_image_boots(world: World) -> None:
         Host(name).succeeds("netplan get ethernets.eth0.addresses | grep '10\\.0\\.'")
 
 
-def test_a_host_reboots_while_a_console_is_open(world: World) -> None:
-    nat = Host("nat-us-east-1c")
+def test_a_host_reboots_at_once_while_consoles_are_open(world: World) -> None:
+    nat, consoles = Host("nat-us-east-1c"), 4
     boot = nat.succeeds("systemctl show --value --property UserspaceTimestampMonotonic").strip()
-    with Background(nat, "sleep 600"):
-        nat.eventually("pgrep -x sleep")
+    with ExitStack() as open_consoles:
+        for _ in range(consoles):
+            open_consoles.enter_context(Background(nat, "sleep 600"))
+        nat.eventually(f"[ $(pgrep -cfx 'sleep 600') = {consoles} ]")
         nat.succeeds("systemctl reboot")
+        # One that hears of no console's end shuts down for ten seconds, and boots for two.
         nat.eventually(
             f"! systemctl show --value --property UserspaceTimestampMonotonic | grep -qxF {boot}"
             " && systemctl is-system-running",
-            30,
+            10,
         )
 
 
