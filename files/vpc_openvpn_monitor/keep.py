@@ -131,6 +131,9 @@ def interface(wanted: Interface, link: Link | None, unit: Unit, missed: int) -> 
     if wanted.address and wanted.address not in link.addresses:
         gone.append(f"address {wanted.address} of {wanted.name}")
         commands.append(("ip", "address", "replace", wanted.address, "dev", wanted.name))
+    for other in sorted(set(link.addresses) - {wanted.address}) if wanted.address else ():
+        gone.append(f"added: address {other} of {wanted.name}")
+        commands.append(("ip", "address", "del", other, "dev", wanted.name))
     for destination, route in wanted.routes.items():
         if not link.up or destination not in link.destinations:
             if link.up:

@@ -18,6 +18,8 @@ lan() {
 # tunnel INTERFACE UNIT WHO MTU NAT OWN BEYOND FAR…: packets cross, the NAT forwards them, and large ones cross as well
 tunnel() {
     interface=$1 unit=$2 who=$3 mtu=$4 nat=$5 own=$6 beyond=$7; shift 7
+    [ -z "$own" ] || ip -4 -o address show dev "$interface" 2> /dev/null | sed -n 's/.* inet \([0-9.]*\).*/\1/p' | grep -vxF "$own" |
+        sed "s/.*/wrong $interface has the address & as well, and with it the way to others. Type: ip address del & dev $interface/" || true
     cross "$interface" "$unit" "$who" "$@" || return
     if ! patiently 3 $((patience / 2)) forwards; then
         echo "wrong $nat answers through its tunnel but does not forward towards $beyond: is its net.ipv4.ip_forward 1?"

@@ -101,6 +101,11 @@ def test_a_firewall_that_failed_at_boot_is_tried_again() -> None:
             ["ip address replace 10.200.1.1/29 dev tun-office", f"ip route replace {ROUTE}"],
         ),
         (
+            replace(WELL, addresses={*WELL.addresses, "10.200.2.1/32"}),
+            ["added: address 10.200.2.1/32 of tun-office"],
+            ["ip address del 10.200.2.1/32 dev tun-office"],
+        ),
+        (
             replace(WELL, mtu=600),
             ["MTU 1440 of tun-office, which is 600"],
             ["ip link set tun-office mtu 1440"],
