@@ -37,13 +37,14 @@ UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked o
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """What a host loads (`rules`, `routes`), what loads it, and the units that do so: at boot, and after another
-    firewall's start.
+    """What a host loads (`rules`, `rules6`: of IPv6, `routes`), what loads it, and the units that do so: at boot, and
+    after another firewall's start.
 
     `names` are for people: of the routing tables, and of the protocol that marks rules and routes as ours.
     """
 
     rules: File
+    rules6: File
     routes: File
     loader: File
     unit: File
@@ -58,6 +59,7 @@ def firewall(plan: HostPlan) -> Firewall:
         names.append(view(paths.TABLE_NAMES, plan.role, plan=plan))
     return Firewall(
         rules=view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK, exporter_port=EXPORTER_PORT),
+        rules6=view(paths.FIREWALL_RULES6, plan.role, plan=plan),
         routes=view(
             paths.GUARD_ROUTES,
             plan.role,
@@ -73,6 +75,7 @@ def firewall(plan: HostPlan) -> Firewall:
             "any",
             mode="755",
             rules=paths.FIREWALL_RULES,
+            rules6=paths.FIREWALL_RULES6,
             routes=paths.GUARD_ROUTES,
             loader=paths.FIREWALL_LOADER,
             unit=f"{paths.UNITS}/{paths.FIREWALL_UNIT}",
@@ -100,6 +103,7 @@ def trial(built: Firewall, plan: HostPlan) -> Trial:
             Directory(paths.RUN),
             Directory(paths.TRIAL, mode="700"),
             File(f"{paths.TRIAL}/firewall.rules", built.rules.text),
+            File(f"{paths.TRIAL}/firewall6.rules", built.rules6.text),
             File(f"{paths.TRIAL}/routes", built.routes.text),
             File(loader, built.loader.text),
         ),
@@ -117,7 +121,7 @@ def trial(built: Firewall, plan: HostPlan) -> Trial:
 def loaded(plan: HostPlan) -> Loaded:
     """The chains and routes are loaded, now and at every boot, before forwarding is on, and stay loaded."""
     built = firewall(plan)
-    inputs = (built.rules, built.routes, built.loader, built.unit)
+    inputs = (built.rules, built.rules6, built.routes, built.loader, built.unit)
     keeping, kept, keeper_unit = keeper.service(plan, built.loader)
     folders = [*dict.fromkeys(str(PurePosixPath(file.path).parent) for file in built.names)]
     return Loaded(

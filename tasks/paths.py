@@ -15,6 +15,7 @@ CERTIFICATE = f"{IDENTITY}/host.crt"
 PRIVATE_KEY = f"{IDENTITY}/host.key"
 
 FIREWALL_RULES = f"{HOME}/firewall.rules"
+FIREWALL_RULES6 = f"{HOME}/firewall6.rules"
 GUARD_ROUTES = f"{HOME}/routes"
 FIREWALL_LOADER = f"{LIB}/firewall"
 IPROUTE = "/etc/iproute2"  # Debian 13 has its own names elsewhere

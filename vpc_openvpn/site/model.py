@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from vpc_openvpn.site.problem import KeyPath
 # Sizes that AWS allows. Amazon VPC User Guide, "VPC CIDR blocks" and "Subnet CIDR blocks".
 LARGEST, SMALLEST = 16, 28
 MOST_ZONES = 16
+MOST_SERVICES = 32
 MOST_NETWORKS = 64  # in one list. Tried: with 100 LANs a deploy works, with 250 the NATs load their routes too slowly
 TUNNELS_PREFIX = 16  # tunnel N is the /29 at N × 256
 NUMBERS = range(1, 251)
@@ -277,6 +278,37 @@ def _file(value: object, info: ValidationInfo) -> Path:
     return resolve(path)
 
 
+def _nats_host(value: object) -> str:
+    host = _host(value)
+    if _is_ipv6(host):
+        why = "is IPv6, by which a nat answers nothing"
+        raise refuse(why, "leave it out for the nat's public address, or write another IPv4 address or a name")
+    return host
+
+
+class Service(NamedTuple):
+    """What hosts of the VPC may ask of the office router itself: a port of `protocol` tcp or udp, or icmp: pings."""
+
+    protocol: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.port}/{self.protocol}" if self.port else PING
+
+
+PING = "ping"
+
+
+def _service(value: object) -> Service:
+    text = _text(value, "a service such as 53/udp, or ping")
+    if text == PING:
+        return Service("icmp")
+    parts = re.fullmatch(r"([0-9]{1,5})/(tcp|udp)", text)
+    if parts is None:
+        raise refuse("is no service: PORT/tcp, PORT/udp, or ping", "write one such as 53/udp")
+    return Service(parts[2], _whole(1, 65535)(parts[1]))
+
+
 def _program(value: object) -> str:
     text = _text(value, "the full path of a program on the office router")
     if not re.fullmatch(r"(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*)+", text):
@@ -411,14 +443,17 @@ class OfficeSsh(Section):
 class NatSsh(Section):
     """`host` is the nat's public address unless given."""
 
-    host: Annotated[str, PlainValidator(_host)] | None = None
+    host: Annotated[str, PlainValidator(_nats_host)] | None = None
     user: User = "admin"
     port: Port = 22
     key: File | None = None
 
 
 class Office(Section):
-    """`public_address` has one address for each of the office's internet lines; none when they are dynamic."""
+    """`public_address` has one address for each of the office's internet lines; none when they are dynamic.
+
+    `services` is what the VPC's hosts may ask of the office router itself.
+    """
 
     ssh: OfficeSsh = Field(description="how the office router is reached", examples=["{host: 192.168.50.1}"])
     public_address: Annotated[tuple[OfficesAddress, ...], BeforeValidator(_addresses_or_dynamic)] = Field(
@@ -427,6 +462,9 @@ class Office(Section):
     lans: Annotated[tuple[Lan, ...], FewNetworks] = Field(
         description="the networks behind the office router", examples=["[192.168.50.0/24]"]
     )
+    services: Annotated[
+        tuple[Annotated[Service, PlainValidator(_service)], ...], BeforeValidator(_listed(0, MOST_SERVICES))
+    ] = ()
 
 
 class Vpc(Section):

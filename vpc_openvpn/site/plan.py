@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
-from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, Alerts, NatSsh, OfficeSsh, Site, Zone
+from vpc_openvpn.site.model import NAT_INTERFACE, SINGLE_INTERFACE, Alerts, NatSsh, OfficeSsh, Service, Site, Zone
 
 TUNNEL_PREFIX = 29  # OpenVPN's server mode refuses a /30
 ADDRESSES_PER_NUMBER = 256
@@ -174,6 +174,7 @@ class OfficePlan:
     ssh: Ssh
     strategy: str
     lans: tuple[IPv4Network, ...]
+    services: tuple[Service, ...]  # that the VPC's hosts may ask of this one
     vpc: tuple[IPv4Network, ...]
     operators: tuple[IPv4Network, ...]
     tunnels: tuple[Tunnel, ...]
@@ -294,6 +295,7 @@ def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
         ssh=_ssh(site, site.office.ssh, site.office.ssh.host),
         strategy=site.strategy,
         lans=site.office.lans,
+        services=tuple(dict.fromkeys(site.office.services)),
         vpc=site.vpc.network,
         operators=site.operators,
         tunnels=tuple(tunnels.values()),
