@@ -8,7 +8,7 @@ PACKAGES := curl iproute2 iputils-ping mmdebstrap nftables openssh-client python
 
 # Targets are few and build on each other in the order written, so `make -j` may not reorder them.
 .NOTPARALLEL:
-.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-soak test-machines test-pages requirements clean ready packages root
+.PHONY: help setup check test demo drift rebuild outages bench test-sweep test-soak test-attacks test-machines test-pages requirements clean ready packages root
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,10 @@ test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead
 SECONDS ?= 3600
 test-soak: ready ## random faults for an hour (SECONDS=…, SEED=…): all is back, and nothing is left; root
 	SOAK=$(SECONDS) SOAK_SEED=$(SEED) $(RUN)/python -m pytest -s tests/scenarios/test_soak.py
+
+test-attacks: PACKAGES += nmap
+test-attacks: ready ## what a NAT in other hands and strangers try, with scans, forgeries and replays; 15 minutes; root
+	ATTACKS=long $(RUN)/python -m pytest tests/scenarios/test_attacks.py tests/scenarios/test_what_may_pass.py
 
 test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
 test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone); root

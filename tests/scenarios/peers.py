@@ -5,6 +5,8 @@ udp | tcp ADDRESS PORT          say something every 0.2 s, never give up; a line
 stream ADDRESS PORT             one TCP connection to `echo`, a word every 20 ms; a line `open`, a line `pause SECONDS`
                                 whenever an answer has taken long, and at its end `broken SECONDS` after the last one
 dial ADDRESS PORT               a new TCP connection to `echo` every 50 ms; a line `dialed SECONDS` or `failed` for each
+mirror PORT                     tell every TCP connection the address that it comes from
+look ADDRESS PORT               what `mirror` says
 listen PORT                     a line `from ADDRESS` for every UDP datagram
 say ADDRESS PORT                one UDP datagram, no answer expected
 connect ADDRESS PORT            one TCP connection, within 3 s; prints why it failed, if it did
@@ -12,6 +14,12 @@ store PORT                      a server for `send` and `receive`
 send | receive ADDRESS PORT N   N megabytes of noise through one TCP connection; both ends' SHA-256 must agree
 datagram ADDRESS PORT N         N bytes in one UDP datagram, said again until `echo` has answered it; 5 s at most
 replay ADDRESS PORT HEX         these bytes in a UDP datagram; `answer` if one comes back within 2 s, or why none did
+forge COUNT INTERFACE SOURCE SPORT DESTINATION DPORT HEX
+                                as many UDP datagrams of any source, into an interface, or where routes lead: -
+error INTERFACE SOURCE OWN SPORT FAR FPORT
+                                "port unreachable" from SOURCE, about a UDP datagram from OWN to FAR
+hear ADDRESS PORT OWN SECONDS   send a datagram from port OWN every 0.1 s; `heard ADDRESS HEX` for each that comes,
+                                and `refused` where the kernel has heard of an error
 sniff INTERFACE                 a line for every IPv4 packet: SOURCE DESTINATION PROTOCOL LENGTH FRAGMENT PAYLOAD, and a
                                 line `tick` every quarter of a second
 """
@@ -125,6 +133,18 @@ def dial(address: str, port: int) -> NoReturn:
         time.sleep(0.05)
 
 
+def mirror(port: int) -> None:
+    def tell(connection: socket.socket) -> None:
+        connection.sendall(f"{connection.getpeername()[0]}\n".encode())
+
+    _serve(port, tell)
+
+
+def look(address: str, port: int) -> None:
+    with socket.create_connection((address, port), timeout=3) as connection:
+        print(connection.recv(100).decode().strip())
+
+
 def listen(port: int) -> NoReturn:
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     datagrams.bind(("", port))
@@ -219,6 +239,60 @@ def replay(address: str, port: int, content: str) -> None:
             print(error.strerror or "timed out")
 
 
+def forge(count: int, interface: str, source: str, sport: int, destination: str, dport: int, content: str) -> None:
+    payload = bytes.fromhex(content)
+    datagram = struct.pack("!4H", sport, dport, 8 + len(payload), 0) + payload
+    _emit(count, interface, source, destination, socket.IPPROTO_UDP, datagram)
+
+
+def error(interface: str, source: str, own: str, sport: int, far: str, fport: int) -> None:
+    about = _header(own, far, socket.IPPROTO_UDP, 8, 64) + struct.pack("!4H", sport, fport, 8, 0)
+    unsummed = struct.pack("!BBHI", 3, 3, 0, 0) + about
+    message = unsummed[:2] + struct.pack("!H", _sum(unsummed)) + unsummed[4:]
+    _emit(5, interface, source, own, socket.IPPROTO_ICMP, message)
+
+
+def _emit(count: int, interface: str, source: str, destination: str, protocol: int, payload: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        if interface != "-":
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        for _ in range(count):
+            # BFD believes a packet with this time to live alone.
+            raw.sendto(_header(source, destination, protocol, len(payload), 255) + payload, (destination, 0))
+
+
+def _header(source: str, destination: str, protocol: int, size: int, hops: int) -> bytes:
+    ends = socket.inet_aton(source) + socket.inet_aton(destination)
+    unsummed = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0, hops, protocol, 0) + ends
+    return unsummed[:10] + struct.pack("!H", _sum(unsummed)) + unsummed[12:]
+
+
+def _sum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def hear(address: str, port: int, own: int, seconds: float) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
+        flow.bind(("", own))
+        flow.settimeout(0.1)
+        # Errors come to a socket that asks for them (IP_RECVERR); one that is connected hears of one sender alone.
+        flow.setsockopt(socket.IPPROTO_IP, 11, 1)
+        print("hearing", flush=True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                flow.sendto(b"q", (address, port))
+                data, sender = flow.recvfrom(65536)
+                print("heard", sender[0], data.hex(), flush=True)
+            except TimeoutError:
+                continue
+            except OSError:
+                print("refused", flush=True)
+                time.sleep(0.1)
+
+
 def sniff(interface: str) -> NoReturn:
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # every protocol, both directions
     tap.bind((interface, 3))
@@ -257,7 +331,10 @@ def _serve(port: int, handle: Callable[[socket.socket], None]) -> NoReturn:
 
 VERBS: dict[str, Callable[..., None]] = {
     verb.__name__: verb
-    for verb in (echo, udp, tcp, stream, dial, listen, say, connect, store, send, receive, datagram, replay, sniff)
+    for verb in (
+        *(echo, udp, tcp, stream, dial, mirror, look, listen, say, connect, store, send, receive, datagram, replay),
+        *(forge, error, hear, sniff),
+    )
 }
 
 if __name__ == "__main__":

@@ -238,7 +238,11 @@ def test_a_zone_reaches_only_the_offices_lans(
         ):
             send = f"ping -c 2 -i 0.1 -W 1 -I {source} {destination}"
             rule = f"FORWARD -s {source} -d {destination} -j ACCEPT"
-            with Arrivals(witness, source, destination, interface) as packets, permitting(nat_b, rule):
+            with (
+                Arrivals(witness, source, destination, interface) as packets,
+                permitting(nat_b, rule),
+                permitting(office, f"PREROUTING -s {source} -j ACCEPT", table="raw"),
+            ):
                 nat.fails(send)
                 packets.have_not_come()
                 with permitting(office, rule):
