@@ -12,15 +12,16 @@ PACKAGE = "vpc_openvpn"
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
     "command": {"status", "ssh", "identities", "site", "output", "version"},
-    "status": {"ssh", "remote", "diagnosis", "site"},
+    "status": {"ssh", "remote", "diagnosis", "site", "text"},
     "session": {"ssh", "remote", "output"},
     "ssh": {"site"},
     "identities": {"site"},
     "diagnosis": {"site"},
-    "remote": set(),
+    "remote": {"text"},
     "site": set(),
     "version": {"site"},
     "output": set(),
+    "text": set(),
 }
 BESIDE: dict[str, set[str]] = {
     "tasks": {"remote", "identities", "diagnosis", "site", "version"},

@@ -3,15 +3,16 @@
 Layers, each importing only those below it that it names; `tests/test_layers.py` holds them to that.
 
     command     the verbs of `./vpc`                             → status, ssh, identities, site, output, version
-    status      how the site is now: asked, judged, said         → ssh, remote, diagnosis, site
+    status      how the site is now: asked, judged, said         → ssh, remote, diagnosis, site, text
     session     what each run of pyinfra begins with             → ssh, remote, output
     ssh         the operator's keys, hosts' keys                 → site
     identities  what tunnels trust: made, kept, handed out       → site
     diagnosis   what a host's answers mean for a packet; pure    → site
-    remote      pyinfra extended: facts, files, operations       knows no site
+    remote      pyinfra extended: facts, files, operations       → text; knows no site
     site        the site file and a plan for each host; pure     no I/O but the loader's
     version     which release this is                            → site
     output      standard output whose reader may be gone
+    text        what others have written, fit for a terminal
 
 `tasks/` has remote, identities, diagnosis, site and version below it. `lab/` and `bench/` use what a user uses, and
 `output`.

@@ -1,10 +1,15 @@
 """The facts' shell commands, run by this machine's own shell on files of the test's own."""
 
 import subprocess
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from vpc_openvpn.remote.facts import FileState, HostState, Probe, State, UnitState
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpc_openvpn.remote.facts import FileState, HostState, NonsenseError, Probe, State, UnitState
 
 
 def answer(**questions: list[str]) -> State:
@@ -97,3 +102,47 @@ def test_output_of_a_failed_probe_counts() -> None:
     question = Probe("echo said; exit_status() { return 3; }; exit_status")
     done = subprocess.run(["sh", "-c", question.script], capture_output=True, text=True, check=True)
     assert question.parse(done.stdout.splitlines()) == "said\n"
+
+
+NONSENSE = ["hello", "", "\\u001b[2J", "|", "a|b|c|d|e", "644|root|root|regular file|relative", "0" * 64, "x" * 5000]
+
+
+@pytest.mark.parametrize(("section", "program"), [("packages", "dpkg-query"), ("files", "stat"), ("sums", "sha256sum")])
+@pytest.mark.parametrize("line", NONSENSE)
+def test_what_a_replaced_program_prints_is_named(section: str, program: str, line: str) -> None:
+    with pytest.raises(NonsenseError) as refused:
+        HostState().parse([f"@@ {section}", line])
+    said = str(refused.value)
+    assert said.startswith(f"its {program} prints ") and f"type -a {program}" in said and len(said) < 250
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["packages", "files", "sums", "sysctls", "units", "record x", "show y", "z"]),
+            st.lists(st.text()),
+        )
+    )
+)
+def test_any_answer_is_a_state_or_is_refused(sections: list[tuple[str, list[str]]]) -> None:
+    lines = [line for title, body in sections for line in (f"@@ {title}", *body)]
+    with suppress(NonsenseError):
+        HostState().parse(lines)
+
+
+def test_names_that_programs_escape_are_no_nonsense(tmp_path: Path) -> None:
+    (tmp_path / "back\\slash").write_text("x")
+    (tmp_path / "Grüße").write_text("y")
+    found = answer(files=[f"{tmp_path}/*"]).files
+    assert found[f"{tmp_path}/Grüße"].sha256 == sha256(b"y").hexdigest()
+    assert found[f"{tmp_path}/back\\slash"].kind == "file"
+
+
+def test_a_replaced_stat_is_nonsense(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("#!/bin/sh\necho You have been pwned\n")
+    (tmp_path / "stat").chmod(0o755)
+    question = HostState(files=[str(tmp_path)])
+    script = f"PATH={tmp_path}:$PATH; {question.script}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    with pytest.raises(NonsenseError, match="its stat prints 'You have been pwned'"):
+        question.parse(done.stdout.splitlines())

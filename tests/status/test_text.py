@@ -114,7 +114,7 @@ def test_a_repair_that_fails_is_degraded() -> None:
     assert found.verdict == "degraded"
     said = "\n".join(text.lines(found, UTC))
     assert "nat-us-east-1a: firewall is gone, and cannot be put back" in said.splitlines()[0]
-    assert "firewall is gone, and cannot be put back: load:? no" in said
+    assert "firewall is gone, and cannot be put back: load:\\u001b no" in said
 
 
 def test_files_that_are_newer_than_the_last_deploy_are_said() -> None:
@@ -126,8 +126,8 @@ def test_repairs_are_shown_with_what_was_gone() -> None:
     repair = {"what": "tun-1", "count": 3, "last": NOW - 60, "looping": True, "gone": "the interface was\x1b down"}
     [_, fact, *_] = text.facts(status(office={"repairs": [repair]}).hosts[0], NOW, UTC)
     assert fact == (
-        "tun-1 put back 3 times, last at 13:45 (1 min): the interface was? down; another program removes it again and"
-        " again"
+        "tun-1 put back 3 times, last at 13:45 (1 min): the interface was\\u001b down; another program removes it again"
+        " and again"
     )
 
 

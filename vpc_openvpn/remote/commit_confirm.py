@@ -17,6 +17,7 @@ from pyinfra.connectors.sshuserclient import client as ssh_client
 from pyinfra.connectors.util import CommandOutput
 
 from vpc_openvpn.remote.files import Directory, File, written
+from vpc_openvpn.text import printable
 
 PATIENCE = 12  # seconds for the change itself; one that cuts its own connection never answers
 GLANCE = 3  # seconds for what is good to know
@@ -42,7 +43,7 @@ def tried(trial: Trial) -> FunctionCommand:
 
     def try_out(state: PyinfraState, host: Host) -> bool:
         if complaint := _complaint(trial, state, host):
-            host.log_styled(complaint, fg="red", log_func=logger.error)
+            host.log_styled(printable(complaint), fg="red", log_func=logger.error)
         return not complaint
 
     return FunctionCommand(try_out, (), {})

@@ -22,6 +22,7 @@ from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
 from vpc_openvpn.remote.files import Directory, File, Script, announce, changes, diff, removed, sums, written
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
+from vpc_openvpn.text import printable
 
 Commands: TypeAlias = Generator[StringCommand | FunctionCommand, None, None]
 
@@ -62,7 +63,7 @@ def failure(message: str) -> FunctionCommand:
     """A command that stops this host, and no other, with `message`."""
 
     def fail(state: PyinfraState, host: Host) -> bool:
-        host.log_styled(message, fg="red", log_func=logger.error)
+        host.log_styled(printable(message), fg="red", log_func=logger.error)
         return False
 
     return FunctionCommand(fail, (), {})
@@ -71,7 +72,7 @@ def failure(message: str) -> FunctionCommand:
 def remind(notice: str) -> None:
     """Say, once in a run, what an operator should know although it fails nothing."""
     if not state.is_executing or not state.should_check_for_changes():
-        host.log_styled(notice, fg="yellow", log_func=logger.warning)
+        host.log_styled(printable(notice), fg="yellow", log_func=logger.warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def contradictions(lines: str, values: Mapping[str, str], ours: Container[str]) 
     """Which of `lines`, as `other_settings` finds them, give a setting of `values` another value, outside of `ours`."""
     found = []
     for line in lines.splitlines():
-        path, number, text = line.split(":", 2)
+        path, number, text = each if len(each := line.split(":", 2)) == 3 else ("", "", "")
         key, _, value = (part.strip() for part in text.partition("="))
         name = key.removeprefix("-").replace(".", "/")
         concerned = any(
@@ -290,7 +291,7 @@ class Loaded:
 
     def commands(self, now: State) -> Commands:
         if reason := self.objection(now.shown.get(self.facts, "")):
-            announce("Will not load", reason.splitlines())
+            announce("Will not load", printable(reason).splitlines())
             yield failure(reason)
             return
         script = _heeded(self.readers, self.unread, now.files)

@@ -5,6 +5,7 @@ Each remote command costs two or three round trips. So all that a run needs to k
 facts are not used: where a host does not answer, they give an empty answer to an operation, which then acts on it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -28,7 +29,16 @@ class Question(Protocol[Answer]):
         """What the host runs."""
 
     def parse(self, lines: Sequence[str]) -> Answer:
-        """What the script printed, as an answer."""
+        """What the script printed, as an answer. Raises NonsenseError for what it never prints."""
+
+
+class NonsenseError(ValueError):
+    """A program on a host has printed what it never does: which program, and the line."""
+
+    def __init__(self, program: str, line: str) -> None:
+        super().__init__(
+            f"its {program} prints {line[:80]!r}. Is it another program than Debian's? Type there: type -a {program}"
+        )
 
 
 class UnansweredError(DeployError):
@@ -56,7 +66,15 @@ def ask(question: Question[Answer]) -> Answer:
         raise UnansweredError(str(error) or type(error).__name__) from None
     if not succeeded:
         raise UnansweredError(said.output or "the command failed and printed nothing")
-    return question.parse(said.stdout_lines)
+    return understood(question, said.stdout_lines)
+
+
+def understood(question: Question[Answer], lines: Sequence[str]) -> Answer:
+    """The answer that a host's `lines` are. Raises `UnansweredError` where they are none."""
+    try:
+        return question.parse(lines)
+    except NonsenseError as error:
+        raise UnansweredError(str(error)) from None
 
 
 SECTION = "@@ "  # starts the line that heads a section of the answer; no section's own lines begin so
@@ -120,7 +138,7 @@ class HostState:
         return "; ".join([*_packages(self.packages), *_script(*(getattr(self, part) for part in _PARTS)), "true"])
 
     def parse(self, lines: Sequence[str]) -> State:
-        """The sections of the answer."""
+        """The sections of the answer. Raises NonsenseError."""
         state = State()
         for title, body in _sections(lines):
             kind, _, subject = title.partition(" ")
@@ -182,7 +200,10 @@ def _packages(names: Sequence[str]) -> Iterator[str]:
 
 
 def _parse_packages(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for name, status, version in (line.split(" ", 2) for line in lines):
+    for line in lines:
+        if not (parts := re.fullmatch(r"(\S+) ([a-z-]+) (.*)", line)):
+            raise NonsenseError("dpkg-query", line)
+        name, status, version = parts.groups()
         if status == "installed":
             yield name, version
 
@@ -226,7 +247,9 @@ def _sections(output: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 def _parse_files(lines: Iterable[str]) -> Iterator[tuple[str, FileState]]:
     for line in lines:
-        mode, user, group, kind, path = line.split("|", 4)
+        if not (parts := re.fullmatch(r"([0-7]{1,5})\|([^|]+)\|([^|]+)\|([a-z /()]+)\|(/.*)", line)):
+            raise NonsenseError("stat", line)
+        mode, user, group, kind, path = parts.groups()
         if kind.startswith("regular"):  # "regular file", or "regular empty file"
             yield path, FileState("file", mode, user, group)
         else:
@@ -235,10 +258,13 @@ def _parse_files(lines: Iterable[str]) -> Iterator[tuple[str, FileState]]:
 
 def _add_sums(files: dict[str, FileState], lines: Iterable[str]) -> None:
     for line in lines:
-        path = line[66:]
+        # A name with a backslash in it has one before the sum, and is none that is asked for.
+        if not (parts := re.fullmatch(r"\\?([0-9a-f]{64}) [ *](.+)", line)):
+            raise NonsenseError("sha256sum", line)
+        sha256, path = parts.groups()
         if path in files:
             known = files[path]
-            files[path] = FileState(known.kind, known.mode, known.user, known.group, sha256=line[:64])
+            files[path] = FileState(known.kind, known.mode, known.user, known.group, sha256=sha256)
 
 
 def _parse_units(lines: Iterable[str]) -> Iterator[tuple[str, UnitState]]:

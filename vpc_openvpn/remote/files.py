@@ -16,6 +16,7 @@ from pyinfra.api import HiddenValue, StringCommand
 from pyinfra.operations.util.files import generate_color_diff
 
 from vpc_openvpn.remote.facts import FileState, Probe, ask, matches_any
+from vpc_openvpn.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +116,21 @@ def written(items: Sequence[File | Directory]) -> Script:
 
 
 def announce(message: str, lines: Sequence[str] = ()) -> None:
-    """With `--diff`, say what is about to change: once, when it is planned, or where nothing was planned (`--yes`)."""
+    """With `--diff`, say what is about to change: once, when it is planned, or where nothing was planned (`--yes`).
+
+    `lines` may have colours, and are printable otherwise.
+    """
     if not state.config.DIFF or (state.is_executing and state.should_check_for_changes()):
         return
-    host.log(message, logger.info)
+    host.log(printable(message), logger.info)
     for line in lines:
         logger.info("  %s", line)
 
 
 def diff(old: str, new: str) -> list[str]:
-    """The lines of a coloured diff of two texts."""
-    return list(generate_color_diff(old.splitlines(keepends=True), new.splitlines(keepends=True)))
+    """The lines of a coloured diff of two texts, of which a host may have worded one."""
+    both = (printable(text).splitlines(keepends=True) for text in (old, new))
+    return list(generate_color_diff(*both))
 
 
 def _announce_content(file: File, have: FileState | None) -> None:

@@ -20,7 +20,7 @@ from paramiko import Channel, SSHException
 from pyinfra.api import Host, StringCommand
 
 from vpc_openvpn.remote import shell
-from vpc_openvpn.remote.facts import SECTION, Answer, Question, UnansweredError
+from vpc_openvpn.remote.facts import SECTION, Answer, Question, UnansweredError, understood
 from vpc_openvpn.remote.shell import Connector
 
 KEEP_ALIVE, SILENCE = 5, 30  # seconds: how often a host hears of the run; how long it keeps its lock without that
@@ -68,7 +68,7 @@ class Locks:
             self.give_way(host)
             raise UnansweredError(str(error) or _LATE) from None
         if said[-1:] == [_HELD]:
-            return question.parse(said[:-1])
+            return self._understood(host, question, said[:-1])
         self.give_way(host)
         if said and said[0].startswith(_BUSY):
             began, _, who = said[0].removeprefix(_BUSY).partition(" ")
@@ -77,6 +77,13 @@ class Locks:
         if said and said[0].startswith(SECTION):  # it was held while the question was answered
             raise UnansweredError(_LOST)
         raise UnansweredError(f"its lock, {file}, cannot be taken: {'; '.join(said)}")
+
+    def _understood(self, host: Host, question: Question[Answer], lines: list[str]) -> Answer:
+        try:
+            return understood(question, lines)
+        except UnansweredError:
+            self.give_way(host)
+            raise
 
     def _keep(self, host: Host, channel: Channel) -> None:
         if not self.held:
@@ -142,7 +149,10 @@ def _answer(host: Host, channel: Channel) -> list[str]:
 
 
 def _clock(began: str) -> str:
-    return f"{datetime.fromtimestamp(int(began) / 1e9, UTC):%H:%M:%S} UTC" if began.isdecimal() else "just now"
+    try:
+        return f"{datetime.fromtimestamp(int(began) / 1e9, UTC):%H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):  # no time
+        return "just now"
 
 
 _BUSY, _HELD = "busy ", f"{SECTION}held"

@@ -19,6 +19,7 @@ from vpc_openvpn.remote.files import announce
 from vpc_openvpn.remote.lock import Locks, RefusedError
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
+from vpc_openvpn.text import printable
 
 P = ParamSpec("P")
 
@@ -43,7 +44,7 @@ def careful(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             if state.is_executing:
                 yield failure(str(error))
             elif host not in state.failed_hosts:
-                host.log_styled(str(error), fg="red", log_func=logger.error)
+                host.log_styled(printable(str(error)), fg="red", log_func=logger.error)
                 state.fail_hosts({host.inventory.get_host(host.name)})
         else:
             if not changed:
@@ -189,5 +190,5 @@ def proof(script: str, quick_script: str, judge: Callable[..., Verdict], complai
         remind(notice)
     if found.wrong:
         causes = "\n".join(found.wrong)
-        announce(f"Fails now: {complaint}", causes.splitlines())
+        announce(f"Fails now: {complaint}", printable(causes).splitlines())
         yield failure(f"{complaint}:\n{causes}")

@@ -3,6 +3,8 @@
 Whatever the user's login shell is (bash, zsh, fish, csh), the script arrives at `sh` as it was written. It runs with
 LC_ALL=C, the system's PATH and umask 022. A line before the answer, on both streams, and a line after it separate the
 answer from what shells and sudo print. Those lines hold a token of this run: nothing else on a host can print them.
+
+What a host prints is printable from here on, so that it moves no terminal's cursor wherever it is shown.
 """
 
 import socket
@@ -16,6 +18,7 @@ from paramiko import Channel, ChannelException, SSHException
 from pyinfra import logger
 from pyinfra.api import HiddenValue, Host, StringCommand, inventory
 from pyinfra.api.arguments import ConnectorArguments
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.output import echo
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import (
@@ -26,6 +29,8 @@ from pyinfra.connectors.util import (
     read_output_buffers,
     write_stdin,
 )
+
+from vpc_openvpn.text import printable
 
 _TOKEN = token_hex(4)
 BEGIN, END = f"answer {_TOKEN} begins", f"answer {_TOKEN} ends"
@@ -127,8 +132,14 @@ class Connector(SSHConnector):
     _ahead: Greenlet | None = None
 
     def connect(self) -> None:
-        """As pyinfra does, and so that a connection over which nothing comes any more ends within `DEAD` seconds."""
-        super().connect()
+        """As pyinfra does, and so that a connection over which nothing comes any more ends within `DEAD` seconds.
+
+        Raises ConnectError, in printable words: what greets in sshd's place may be quoted.
+        """
+        try:
+            super().connect()
+        except ConnectError as error:
+            raise ConnectError(printable(str(error))) from None
         transport = self.client.get_transport() if self.client else None
         if transport and isinstance(transport.sock, socket.socket):  # not where ssh itself is jumped through
             end_when_dead(transport.sock)
@@ -223,8 +234,8 @@ def end_when_dead(line: socket.socket) -> None:
 
 
 def decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    """Text of lines that may be of any encoding."""
-    return (line.decode(errors="replace").rstrip("\n") for line in lines)
+    """Text of lines that may be of any encoding, printable."""
+    return (printable(line.decode(errors="replace").rstrip("\n"), keep="\t") for line in lines)
 
 
 def install() -> None:

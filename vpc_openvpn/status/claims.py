@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from unicodedata import category
 
+from vpc_openvpn.text import printable
+
 LONGEST = 300  # characters of a text
 MOST = 64  # elements of a list
 LATEST = 1e11  # seconds since 1970; what is later is no time
@@ -15,9 +17,8 @@ CLOCK = 5.0  # seconds by which a host's clock may differ before its times are c
 
 def readable(text: str, most: int = LONGEST) -> str:
     """In one line, short, and without a character that moves a terminal's cursor or turns a line around."""
-    # What is not printable (str.isprintable) includes escapes, ends of lines and marks of direction. Marks that are put
-    # on the character before them could be piled up over other lines.
-    found = "".join(each if each.isprintable() and category(each)[0] != "M" else "?" for each in text[: most + 1])
+    # Marks that are put on the character before them could be piled up over other lines.
+    found = "".join("?" if category(each)[0] == "M" else each for each in printable(text[: most + 1], keep=""))
     return found if len(found) <= most else f"{found[: most - 1]}…"
 
 
