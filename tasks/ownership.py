@@ -19,6 +19,7 @@ from vpc_openvpn.remote.files import Directory, File, changes
 from vpc_openvpn.remote.lock import OPERATOR
 from vpc_openvpn.remote.operations import left
 from vpc_openvpn.site.plan import HostPlan, NatPlan, OfficePlan
+from vpc_openvpn.text import printable
 
 CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 TAKE_OVER, REMOVE, GO_BACK = "take_over", "remove", "go_back"  # the words, as --data takes them
@@ -50,9 +51,9 @@ class Record:
 
 def parse(text: str) -> Record | None:
     """The record in a file's text; None where it holds none. Its values may be shown: they are printable."""
-    printable = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
-    values = dict(line.split(" ", 1) for line in printable.splitlines() if " " in line and not line.startswith("#"))
-    if not {each.name for each in fields(Record)} <= values.keys() or not values["release"].isdecimal():
+    lines = printable(text, keep="\n").splitlines()
+    values = dict(line.split(" ", 1) for line in lines if " " in line and not line.startswith("#"))
+    if not {each.name for each in fields(Record)} <= values.keys() or not re.fullmatch("[0-9]{1,9}", values["release"]):
         return None
     return Record(values["office"], values["site"], values["zones"], int(values["release"]), values["by"])
 

@@ -24,7 +24,7 @@ BELOW: dict[str, set[str]] = {
     "text": set(),
 }
 BESIDE: dict[str, set[str]] = {
-    "tasks": {"remote", "identities", "diagnosis", "site", "version"},
+    "tasks": {"remote", "identities", "diagnosis", "site", "version", "text"},
     "templates": set(),
     "lab": {"output"},
     "bench": {"output"},

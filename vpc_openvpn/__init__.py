@@ -14,6 +14,6 @@ Layers, each importing only those below it that it names; `tests/test_layers.py`
     output      standard output whose reader may be gone
     text        what others have written, fit for a terminal
 
-`tasks/` has remote, identities, diagnosis, site and version below it. `lab/` and `bench/` use what a user uses, and
-`output`.
+`tasks/` has remote, identities, diagnosis, site, version and text below it. `lab/` and `bench/` use what a user uses,
+and `output`.
 """

@@ -1,5 +1,6 @@
 """What effects decide from a host's state, and how often a host is asked. That commands do it, scenarios see."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,7 +14,7 @@ from pyinfra.context import ctx_host, ctx_state
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.effects import Commands, Daemons, Loaded, Service, Services, Sysctls
-from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
+from vpc_openvpn.remote.facts import FileState, HostState, State, UnansweredError, UnitState, made_of
 from vpc_openvpn.remote.files import File, sums
 from vpc_openvpn.remote.lock import Locks
 from vpc_openvpn.remote.per_run import of_run
@@ -242,3 +243,18 @@ def test_effects_share_one_command_until_one_disturbs_the_others(
     # What was known when the run was planned is asked anew when it is executed, and only then is the host locked.
     assert said == asked
     assert "".join(done) == "".join(step.does for step in steps) * (2 if planned else 1)
+
+
+@pytest.mark.parametrize("said", ["[" * 100000, "{}", "x", ""])
+def test_nonsense_is_an_answer_that_is_missing(said: str) -> None:
+    """What concludes from it may meet anything; a run goes on for the other hosts."""
+    with pytest.raises(UnansweredError, match=r"what it prints makes no sense \(\w+Error: .*dpkg --verify"):
+        made_of(lambda: json.loads(said)["nftables"])
+
+
+def test_nonsense_in_what_keeps_a_firewall_from_being_loaded_is_no_traceback() -> None:
+    def objection(_: str) -> str:
+        raise ValueError("Expecting value")
+
+    with pytest.raises(UnansweredError, match="makes no sense"):
+        list(Loaded(**LOADED_WITH, objection=objection).commands(State()))

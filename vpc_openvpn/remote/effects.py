@@ -18,7 +18,7 @@ from pyinfra.api import State as PyinfraState
 
 from vpc_openvpn.remote import apt
 from vpc_openvpn.remote.commit_confirm import Trial, tried
-from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState
+from vpc_openvpn.remote.facts import FileState, HostState, State, UnitState, made_of
 from vpc_openvpn.remote.files import Directory, File, Script, announce, changes, diff, removed, sums, written
 from vpc_openvpn.remote.per_run import of_run
 from vpc_openvpn.remote.rollout import Rollout
@@ -290,7 +290,7 @@ class Loaded:
         )
 
     def commands(self, now: State) -> Commands:
-        if reason := self.objection(now.shown.get(self.facts, "")):
+        if reason := made_of(lambda: self.objection(now.shown.get(self.facts, ""))):
             announce("Will not load", printable(reason).splitlines())
             yield failure(reason)
             return

@@ -6,7 +6,7 @@ facts are not used: where a host does not answer, they give an empty answer to a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import PurePosixPath
@@ -19,6 +19,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import DeployError
 
 Answer = TypeVar("Answer", covariant=True)
+Conclusion = TypeVar("Conclusion")
 
 
 class Question(Protocol[Answer]):
@@ -75,6 +76,21 @@ def understood(question: Question[Answer], lines: Sequence[str]) -> Answer:
         return question.parse(lines)
     except NonsenseError as error:
         raise UnansweredError(str(error)) from None
+
+
+def made_of(judge: Callable[[], Conclusion]) -> Conclusion:
+    """What `judge` concludes from a host's words. Raises `UnansweredError` where they make no sense to it: a host that
+    has fallen may print anything, and fails alone.
+    """
+    try:
+        return judge()
+    except DeployError:
+        raise
+    except Exception as error:  # whatever nonsense provokes
+        raise UnansweredError(
+            f"what it prints makes no sense ({type(error).__name__}: {str(error)[:80]!r}). Is a program there another"
+            " than Debian's? Type there: dpkg --verify"
+        ) from None
 
 
 SECTION = "@@ "  # starts the line that heads a section of the answer; no section's own lines begin so

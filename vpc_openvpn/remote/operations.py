@@ -14,7 +14,7 @@ from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.exceptions import DeployError
 
 from vpc_openvpn.remote.effects import Commands, Effect, Service, failure, remind, restart
-from vpc_openvpn.remote.facts import HostState, Probe, State, UnansweredError, ask
+from vpc_openvpn.remote.facts import HostState, Probe, State, UnansweredError, ask, made_of
 from vpc_openvpn.remote.files import announce
 from vpc_openvpn.remote.lock import Locks, RefusedError
 from vpc_openvpn.remote.per_run import of_run
@@ -185,7 +185,8 @@ def proof(script: str, quick_script: str, judge: Callable[..., Verdict], complai
     A plan asks `quick_script` instead, which does not wait: what is broken now shows as work to be done.
     """
     patient = state.is_executing
-    found = judge(ask(Probe(script if patient else quick_script)), patient=patient)
+    said = ask(Probe(script if patient else quick_script))
+    found = made_of(lambda: judge(said, patient=patient))
     for notice in found.unproved:
         remind(notice)
     if found.wrong:
