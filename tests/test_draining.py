@@ -20,6 +20,9 @@ from vpc_openvpn.site.plan import OfficePlan
             r"which zone\? Write: --data zone=us-east-1a \(the zones are us-east-1a, us-east-1b\)",
         ),
         ("example", "us-east-1", "there is no zone us-east-1: did you mean us-east-1[ab]"),
+        # A name is a name, and no pattern.
+        ("example", "us-east-1.", r"there is no zone us-east-1\.: did you mean us-east-1[ab]"),
+        ("example", "us-east-1*", r"there is no zone us-east-1\*: did you mean us-east-1[ab]"),
         ("example", "frankfurt", "there is no zone frankfurt: there are us-east-1a, us-east-1b"),
         ("detour-off", "us-east-1a", "us-east-1a has no detour"),
         ("single", "eu-west-3a", "eu-west-3a has no detour"),

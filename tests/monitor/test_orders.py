@@ -175,7 +175,9 @@ def test_a_drain_that_cannot_be_written_changes_no_route(
     assert (found.paths.read_text(), (found.drained / "us-east-1b").exists()) == before
 
 
-@pytest.mark.parametrize("line", [[], ["drain"], ["drain", "us-east-1."], ["drain", "../us-east-1a"], ["show", "x"]])
+@pytest.mark.parametrize(
+    "line", [[], ["drain"], ["drain", "us-east-1."], ["drain", "us-east-1*"], ["drain", "../us-east-1a"], ["show", "x"]]
+)
 def test_a_wrong_line_changes_nothing(found: site.Site, line: list[str]) -> None:
     assert command.main(line) == 2
     assert not found.drained.exists()
