@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     add("replace", replace_host, "a blank disk and a new ssh host key, same addresses").add_argument(
         "host", metavar="HOST"
     )
+    add("trust", trust, "write known_hosts again, with each host's ssh host key as it is now")
     add("isolate", isolate, "a zone loses everything outside it").add_argument("zone", metavar="ZONE")
     add("partition", partition, "two zones lose each other, internet stays").add_argument(
         "zones", nargs=2, metavar="ZONE"
@@ -163,6 +164,7 @@ def up(arguments: argparse.Namespace) -> int:
     network.build_fabrics(lab)
     for host in lab.layout.real_hosts:
         hosts.make_disk(host)
+    hosts.trust(lab.layout)
     hosts.power_on(host for host in lab.layout.hosts.values() if not host.fabric)
     hosts.wait_until_reachable(lab.layout)
     state.mark_ready(lab)
@@ -234,6 +236,11 @@ def replace_host(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def trust(_: argparse.Namespace) -> int:
+    hosts.trust(state.load_ready().layout)
+    return 0
+
+
 def isolate(arguments: argparse.Namespace) -> int:
     lab = state.load_ready()
     zone = _zone(lab, arguments.zone)
@@ -299,7 +306,6 @@ def _remove_traces_of_nspawn() -> None:
 def _write_operator_files(lab: Layout) -> None:
     hosts.make_ssh_key()
     SITE_FILE.write_text(site_text(lab, SSH_KEY, KNOWN_HOSTS))
-    KNOWN_HOSTS.touch()
 
 
 def _operator_environment() -> dict[str, str]:

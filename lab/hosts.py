@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import cgroups, machine, namespaces, network, state
 from lab.disk import ADMIN_HOME, ROOT_HOME, files, links
 from lab.layout import Host, Layout
-from lab.state import REPOSITORY, SSH_KEY, WEB_ROOT
+from lab.state import KNOWN_HOSTS, REPOSITORY, SSH_KEY, WEB_ROOT
 from lab.system import LabError, require_room, run, wait_until
 
 BOOT_SECONDS = 60
@@ -89,11 +89,31 @@ def is_on(host: Host, processes: dict[str, list[int]]) -> bool:
 
 def ssh_fingerprint(host: Host) -> str | None:
     """SHA256:… of the host's ssh key; None for a host without an ssh server."""
+    key = _public_host_key(host)
+    return run(["ssh-keygen", "-l", "-f", key]).split()[1] if key else None
+
+
+def trust(lab: Layout) -> None:
+    """Write known_hosts as it is right now: the lab has made the hosts' keys, so it need not ask the hosts."""
+    lines = [
+        f"{reached_at(host)} {' '.join(key.read_text().split()[:2])}\n"
+        for host in lab.real_hosts
+        if (key := _public_host_key(host))
+    ]
+    fresh = KNOWN_HOSTS.with_suffix(".new")
+    fresh.write_text("".join(lines))
+    fresh.replace(KNOWN_HOSTS)
+
+
+def reached_at(host: Host) -> IPv4Address:
+    """Where the operator reaches its ssh server."""
+    return host.mapped[0] if host.mapped else host.addresses[0]
+
+
+def _public_host_key(host: Host) -> Path | None:
     disk = state.disk(host.name)
     key = (disk.host_key if host.machine else disk.upper / "etc/ssh/ssh_host_ed25519_key").with_suffix(".pub")
-    if not host.real or not key.exists():
-        return None
-    return run(["ssh-keygen", "-l", "-f", key]).split()[1]
+    return key if host.real and key.exists() else None
 
 
 def enter(host: Host, command: list[str]) -> int:
@@ -199,7 +219,7 @@ def wait_until_reachable(lab: Layout) -> None:
     for host in lab.real_hosts:
         if host.machine:
             wait_until(partial(machine.is_set_up, host), machine.BOOT_SECONDS, f"cloud-init of {host.name} to end")
-        address = host.mapped[0] if host.mapped else host.addresses[0]
+        address = reached_at(host)
         wait_until(
             partial(namespaces.inside, "operator", partial(_answers, address, 22)),
             BOOT_SECONDS,

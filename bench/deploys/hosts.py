@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 from bench.lab import BenchError, Lab
 
@@ -75,7 +74,7 @@ class Hosts:
         for host in hosts:
             self._lab.must("replace", host)
         self.prepare(hosts)
-        Path(self.site["ssh"]["known_hosts"]).write_text("", encoding="utf-8")
+        self._lab.must("trust")
 
     def prepare(self, hosts: Sequence[str]) -> None:
         """Have on blank hosts what a cloud's image has."""

@@ -181,9 +181,14 @@ class World:
         assert deployed.status == 0, deployed.output
 
     def replace(self, name: str) -> None:
-        """A blank host in another's place; the operator forgets every host key."""
+        """A blank host in another's place, whose ssh host key the operator has compared."""
         assert lab("replace", name).status == 0
-        Path(self.lab_site["ssh"]["known_hosts"]).write_text("")
+        self.trust()
+
+    def trust(self) -> None:
+        """What an operator has compared: known_hosts has each host's ssh host key as it is now."""
+        trusted = lab("trust")
+        assert trusted.status == 0, trusted.output
 
     def plan(self, *options: str, env: Sequence[str] = ()) -> Run:
         """A dry run with diffs; what it says would change."""
@@ -239,7 +244,7 @@ class World:
         return Path(self._environment["IDENTITIES"])
 
     def forget_host_key(self, address: str) -> None:
-        """What an operator types after a host has been replaced and its new key compared."""
+        """What an operator types to have known_hosts without a key for the host at `address`."""
         forgotten = self.run("ssh-keygen", "-R", address, "-f", self.baseline["ssh"]["known_hosts"])
         assert forgotten.status == 0, forgotten.output
 

@@ -495,9 +495,8 @@ TYPED = re.compile(r"loads it: (iptables-legacy .*?-j ACCEPT)")
 def blank_afterwards(booted: World) -> Iterator[None]:
     """Packages stay until the module ends; then the router and the first NAT are blank, and deployed anew."""
     yield
-    for name, address in (("office", "192.168.50.1"), ("nat-us-east-1a", "198.51.100.21")):
-        assert lab("replace", name).status == 0
-        booted.forget_host_key(address)
+    for name in ("office", "nat-us-east-1a"):
+        booted.replace(name)
     booted.use(booted.baseline)
     deployed = booted.apply()
     assert deployed.status == 0, deployed.output

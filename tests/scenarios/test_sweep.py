@@ -66,8 +66,7 @@ def test_a_deploy_that_dies_is_completed_by_the_next(
     moment = random.uniform(0, WITHIN)
     print(f"{moment:.3f} s after the operation began")
     if state == "blank":
-        assert lab("replace", B.name).status == 0
-        world.forget_host_key("198.51.100.22")
+        world.replace(B.name)
     else:
         world.use(changed_site(world))
     with losing_nothing(desk, *OTHERS):
@@ -86,8 +85,7 @@ def test_a_deploy_that_dies_is_completed_by_the_next(
     [("pgrep -x dpkg", "host's power cut"), ("systemctl is-active bird.service", "operator killed")],
 )
 def test_an_interrupted_apt_is_completed(world: World, undisturbed: dict[str, str], moment: str, cut: str) -> None:
-    assert lab("replace", B.name).status == 0
-    world.forget_host_key("198.51.100.22")
+    world.replace(B.name)
     with world.deploying("--limit", B.name) as process:
         comes_to_operation(process, "Packages are installed")
         B.eventually(moment)

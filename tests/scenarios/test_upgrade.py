@@ -25,7 +25,7 @@ def test_one_deploy_upgrades_from_the_last_release(world: World, desk: Host, off
     for host in world.hosts:
         assert lab("replace", host).status == 0
         idle_keeper(host)
-    (Path(world.baseline["ssh"]["known_hosts"])).write_text("")
+    world.trust()
     before = world.run("sh", "-c", f"cd {checkout} && pyinfra -y inventory.py deploy.py")
     assert before.status == 0, before.output
     assert "lookup 8600 " in office.succeeds("ip rule") and "hold-" not in office.succeeds("ip rule")
