@@ -17,10 +17,10 @@ from vpc_openvpn.ssh import connection as _connection
 try:
     _site, _plans = _load.this_run()
     _connection.check(_site)
-except _load.SiteError as _error:
+    _session.check({_host.host: _host.groups for _host in _plans.values()})
+    _connection.check_trust({_name: _plans[_name] for _name in _session.concerned(_plans)}, _plans)
+except (_load.SiteError, _connection.UntrustedError) as _error:
     _sys.exit(str(_error))
-
-_session.check([*_plans, *{_group for _host in _plans.values() for _group in _host.groups}])
 
 # pyinfra takes a module-level list for a group of hosts. A zone's name is no Python name, hence globals().
 for _host in _plans.values():

@@ -14,7 +14,7 @@ BELOW: dict[str, set[str]] = {
     "command": {"status", "ssh", "identities", "site", "output", "version"},
     "status": {"ssh", "remote", "diagnosis", "site", "text"},
     "session": {"ssh", "remote", "output"},
-    "ssh": {"site"},
+    "ssh": {"site", "text"},
     "identities": {"site"},
     "diagnosis": {"site"},
     "remote": {"text"},

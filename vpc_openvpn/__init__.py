@@ -5,7 +5,7 @@ Layers, each importing only those below it that it names; `tests/test_layers.py`
     command     the verbs of `./vpc`                             → status, ssh, identities, site, output, version
     status      how the site is now: asked, judged, said         → ssh, remote, diagnosis, site, text
     session     what each run of pyinfra begins with             → ssh, remote, output
-    ssh         the operator's keys, hosts' keys                 → site
+    ssh         the operator's keys, hosts' keys                 → site, text
     identities  what tunnels trust: made, kept, handed out       → site
     diagnosis   what a host's answers mean for a packet; pure    → site
     remote      pyinfra extended: facts, files, operations       → text; knows no site

@@ -13,10 +13,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePath
+from shlex import quote
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -33,6 +34,7 @@ INTERRUPTED = 130  # as a shell has it
 ROOT = Path(__file__).resolve().parents[1]
 
 _begun: list[bool] = []
+_groups: dict[str, Collection[str]] = {}  # of the inventory's hosts
 
 
 def begin() -> None:
@@ -60,15 +62,20 @@ def begin() -> None:
     _begun.append(True)
 
 
-def check(names: Iterable[str]) -> None:
-    """End the run if it has not begun by `begin`, or if an option names a host or group that is none of `names`.
+def check(hosts: Mapping[str, Collection[str]]) -> None:
+    """End the run if it has not begun by `begin`, or if an option names no host or group of `hosts`, each of which has
+    its groups beside it.
 
     Without a terminal a host that fails ends the run from here on: only by now has pyinfra chosen to ask a question.
     """
     if not _begun:
-        sys.exit(f"pyinfra has not read {ROOT / 'config.py'}. Type: cd {ROOT}    (or: pyinfra --chdir {ROOT} …)")
-    if complaint := unknown_host(_options(), list(names)):
+        sys.exit(
+            f"pyinfra has not read {ROOT / 'config.py'}. Type: cd {quote(str(ROOT))}    (or: pyinfra --chdir"
+            f" {quote(str(ROOT))} …)"
+        )
+    if complaint := unknown_host(_options(), [*hosts, *{group for groups in hosts.values() for group in groups}]):
         sys.exit(complaint)
+    _groups.update(hosts)
     if not sys.stdin.isatty() and state.should_raise_failed_hosts:
         state.should_raise_failed_hosts = lambda _state: True
 
@@ -76,6 +83,20 @@ def check(names: Iterable[str]) -> None:
 def _options() -> Mapping[str, Any]:
     context = click.get_current_context(silent=True)
     return context.params if context else {}
+
+
+def concerned(names: Iterable[str], options: Mapping[str, Any] | None = None) -> list[str]:
+    """Those of the hosts `names`, which `check` has seen, that pyinfra's `options` let this run connect to: this run's,
+    unless they are given.
+    """
+    options = _options() if options is None else options
+    if [*(options.get("operations") or ())][:1] == ["debug-inventory"]:
+        return []
+
+    def named(name: str, option: str) -> bool:
+        return any(fnmatch(each, word) for word in options.get(option) or () for each in (name, *_groups.get(name, ())))
+
+    return [name for name in names if (not options.get("limit") or named(name, "limit")) and not named(name, "exclude")]
 
 
 def unknown_host(options: Mapping[str, Any], names: list[str]) -> str:
@@ -140,7 +161,7 @@ def _advice(record: logging.LogRecord) -> bool:
     if message.lstrip().startswith("ssh-keygen -R "):
         file = next(iter(inventory)).data.ssh_known_hosts_file
         record.msg = (
-            f"{message} -f {file}\n"
+            f"{message} -f {quote(str(file))}\n"
             "    after comparing the new key's fingerprint with the one on the host's (the cloud's) console.\n"
             "For a machine that replaces another, ./vpc rebuild does both, and goes on from there."
         )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import paramiko
 import pytest
 import yaml
 
@@ -54,7 +55,7 @@ def test_the_list_of_verbs_cuts_no_sentence_short(vpc: Type) -> None:
     ("words", "error"),
     [
         (["rebiuld"], "There is no verb rebiuld; did you mean rebuild?"),
-        (["frobnicate"], "There is no verb frobnicate; there are: setup, check, plan"),
+        (["frobnicate"], "There is no verb frobnicate; there are: setup, check, trust, plan"),
         (["drift", "--jsn"], "Did you mean '--json'?"),
         (["drain", "us-east-1"], "there is no zone us-east-1 in the site; did you mean us-east-1"),
         (["deploy", "--dry"], "To see what it would change: ./vpc plan"),
@@ -186,7 +187,10 @@ def test_ctrl_c_ends_it_with_a_status_of_its_own(tmp_path: Path) -> None:
     """The signal goes to all of the terminal's programs, as a shell's does."""
     site = yaml.safe_load(EXAMPLE_SITE.read_text())
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        site["office"]["ssh"] |= {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        port = silent.getsockname()[1]
+        site["office"]["ssh"] |= {"host": "127.0.0.1", "port": port}
+        key = paramiko.ECDSAKey.generate()
+        (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{port} {key.get_name()} {key.get_base64()}\n")
         (tmp_path / "site.yml").write_text(yaml.safe_dump(site))
         environment = {
             **os.environ,

@@ -220,4 +220,5 @@ def test_a_replaced_host_is_blank_and_has_a_new_key(world: World) -> None:
     after = {host["name"]: host for host in json.loads(lab("list", "--json").output)}["nat-us-east-1c"]
     assert after["addresses"] == before["addresses"]
     assert after["ssh_host_key"] != before["ssh_host_key"]
-    world.forget_host_key("198.51.100.23")
+    assert world.deploy_fails("--limit", nat.name).output.count("ssh-keygen -R 198.51.100.23") == 1
+    world.trust()

@@ -43,7 +43,7 @@ def test_accept_changes_one_hosts_entry(tmp_path: Path, port: int, before: str, 
     host = ssh(tmp_path, port)
     if before:
         host.known_hosts.write_text(before)
-    host_keys.accept(host, KEYS[1])
+    host_keys.accept((host, KEYS[1]))
     assert host.known_hosts.read_text() == after
     assert host_keys.known(host) == [KEYS[1]]
     assert [path.name for path in tmp_path.iterdir()] == ["known_hosts"]
@@ -88,14 +88,93 @@ def test_a_wrong_line_is_named_and_others_are_read(tmp_path: Path, line: str) ->
     assert host_keys.known(host) == KEYS
 
 
-def test_a_first_key_is_written_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_several_hosts_keys_are_accepted_at_once_and_the_file_stays_what_it_is(tmp_path: Path) -> None:
+    first, second = ssh(tmp_path), ssh(tmp_path, port=2222)
+    real = tmp_path / "real"
+    real.write_bytes(b"# Gr\xfc\xdfe\r\n")
+    real.chmod(0o640)
+    first.known_hosts.symlink_to(real)
+    host_keys.accept((first, KEYS[0]), (second, KEYS[1]))
+    assert first.known_hosts.is_symlink() and real.stat().st_mode & 0o777 == 0o640
+    assert real.read_bytes() == (
+        f"# Gr\udcfc\udcdfe\r\n198.51.100.12 {OLD}\n[198.51.100.12]:2222 {NEW}\n".encode(errors="surrogateescape")
+    )
+
+
+def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     host = ssh(tmp_path)
-    host.known_hosts.write_text(f"198.51.100.11 {OLD}")
+    host.known_hosts.write_text(f"198.51.100.12 {OLD}\n")
+    (tmp_path / ".known_hosts.tmp").mkdir()  # in the way of the new one
+    with pytest.raises(OSError, match=r"known_hosts\.tmp"):
+        host_keys.accept((host, KEYS[1]))
+    assert host_keys.known(host) == [KEYS[0]]
+
+
+DAMAGED = f"198.51.100.13 ssh-ed25519 {BROKEN}"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "\n"], ids=["no newline at the end", "newline"])
+@pytest.mark.parametrize("host", ["198.51.100.12", HASHED], ids=["clear", "hashed"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        DAMAGED.encode(),
+        AUTHORITY.encode(),
+        f"@revoked * {NEW}".encode(),
+        b"# Gr\xfc\xdfe \xff\x00",
+        b"\xff\xfe ssh-ed25519 \xff",
+        "# \u2028".encode() + f"198.51.100.12 {NEW}".encode(),  # not the end of a line
+        b"# \x85\x0c\x1c" + f"198.51.100.12 {NEW}".encode(),
+        b"# old mac\r" + f"198.51.100.12 {NEW}".encode(),
+    ],
+)
+def test_no_other_line_voids_a_hosts_key(tmp_path: Path, other: bytes, host: str, last: str, end: str) -> None:
+    """Whatever stands above or below: the host's key counts, and no other is taken for a first one."""
+    for lines in ([other, f"{host} {OLD}".encode()], [f"{host} {OLD}".encode(), other]):
+        file = ssh(tmp_path).known_hosts
+        file.write_bytes(end.encode().join(lines) + (end if last else "").encode())
+        assert host_keys.known(ssh(tmp_path)) == [KEYS[0]]
+        host_keys.adopt()
+        keys = pyinfra_client.get_host_keys((str(file),))
+        assert keys.check("198.51.100.12", KEYS[0]) and not keys.check("198.51.100.12", KEYS[1])
+        damaged = other in (DAMAGED.encode(), b"\xff\xfe ssh-ed25519 \xff")
+        assert bool(host_keys.complaint_about(file)[0]) == damaged
+        host_keys.accept((ssh(tmp_path), KEYS[1]))
+        assert other in file.read_bytes()  # a line that is not the host's stays
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["198.51.100.12", HASHED, "*", "198.51.100.1?", "nat-b,198.51.*"],
+    ids=["clear", "hashed", "all", "pattern", "patterns"],
+)
+def test_a_revoked_key_is_no_key_of_the_host(tmp_path: Path, name: str) -> None:
+    host = ssh(tmp_path)
+    host.known_hosts.write_text(f"198.51.100.12 {OLD}\n@revoked {name} {OLD}\n")
+    assert host_keys.complaint_about(host.known_hosts) == ("", "")
+    assert host_keys.known(host) == []
+    assert host_keys.is_revoked(host.known_hosts, "198.51.100.12", KEYS[0])
+    assert not host_keys.is_revoked(host.known_hosts, "198.51.100.12", KEYS[1])
     host_keys.adopt()
-    client = pyinfra_client.SSHClient()
-    client._host_keys_filename = str(host.known_hosts)
-    pyinfra_client.AcceptNewPolicy().missing_host_key(client, "198.51.100.12", KEYS[1])
-    assert host.known_hosts.read_text() == f"198.51.100.11 {OLD}\n198.51.100.12 {NEW}\n"
+    assert not pyinfra_client.get_host_keys((str(host.known_hosts),)).check("198.51.100.12", KEYS[0])
+
+
+def test_another_hosts_revoked_key_may_be_this_ones(tmp_path: Path) -> None:
+    host = ssh(tmp_path)
+    host.known_hosts.write_text(f"198.51.100.12 {OLD}\n@revoked [198.51.100.12]:2222,198.51.100.13 {OLD}\n")
+    assert host_keys.known(host) == [KEYS[0]]
+
+
+def test_advice_may_be_pasted_whatever_a_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "my $(touch pwned) 'site'"
+    _, instead = host_keys.complaint_about(folder / "known_hosts")
+    subprocess.run(["sh", "-c", instead.removeprefix("type: ")], check=True, cwd=tmp_path)
+    assert folder.is_dir() and not (tmp_path / "pwned").exists()
+    (folder / "known_hosts").write_text("damaged\n")
+    _, instead = host_keys.complaint_about(folder / "known_hosts")
+    subprocess.run(["sh", "-c", instead.partition("remove the lines: ")[2]], check=True, cwd=tmp_path)
+    assert (folder / "known_hosts").read_text() == "" and not (tmp_path / "pwned").exists()
 
 
 def test_a_known_hosts_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vpc_openvpn.version import version
 VERBS = {
     "setup": "setup",
     "check": "check",
+    "trust": "trust",
     "plan": "deploys",
     "deploy": "deploys",
     "drift": "drift",

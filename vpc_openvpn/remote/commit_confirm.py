@@ -13,7 +13,6 @@ from pyinfra.api import FunctionCommand, Host, StringCommand
 from pyinfra.api import State as PyinfraState
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.base import BaseConnector
-from pyinfra.connectors.sshuserclient import client as ssh_client
 from pyinfra.connectors.util import CommandOutput
 
 from vpc_openvpn.remote.files import Directory, File, written
@@ -60,8 +59,6 @@ def _complaint(trial: Trial, state: PyinfraState, host: Host) -> str:
     if begun:
         return f"could not try the change out:\n{begun}"
     fresh = type(host.connector)(state, host)
-    # A host whose first key was accepted in this very run is in the file, but not in what was read of it before.
-    ssh_client.get_host_keys.cache.clear()
     try:
         fresh.connect()
     except ConnectError as error:

@@ -10,7 +10,7 @@ What a host prints is printable from here on, so that it moves no terminal's cur
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from secrets import token_hex
-from typing import Unpack
+from typing import Any, Unpack
 
 import gevent
 from gevent import Greenlet
@@ -145,6 +145,10 @@ class Connector(SSHConnector):
             end_when_dead(transport.sock)
             # ssh writes several short messages for each command; the kernel would hold one until the last has arrived.
             transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def make_paramiko_kwargs(self) -> dict[str, Any]:
+        """pyinfra's; no option of a run (`--data`) has a host accepted whose key is not known."""
+        return super().make_paramiko_kwargs() | {"_pyinfra_ssh_strict_host_key_checking": "yes"}
 
     def begin(self, command: StringCommand, **arguments: Unpack[ConnectorArguments]) -> Channel:
         """Start a command; the channel of an ssh session to it. Raises `OSError` where sshd gives none."""

@@ -1,20 +1,22 @@
 """How pyinfra reaches a host."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from vpc_openvpn.site.load import SiteError, site_path
 from vpc_openvpn.site.model import Site
-from vpc_openvpn.site.plan import Ssh
+from vpc_openvpn.site.plan import HostPlan, Ssh
 from vpc_openvpn.site.problem import KeyPath, Problem, report
 from vpc_openvpn.ssh import host_keys, ssh_keys
 
+STRICT = "yes"  # a host whose key is not in known_hosts is not connected to
 COMMAND_TIMEOUT = 900  # seconds; the longest is an installation that waits for two locks of apt, five minutes each
 
 
 def data(ssh: Ssh) -> dict[str, str | int | bool]:
     """A host's connection as pyinfra's host data. A user other than root works through sudo without a password.
 
-    The first key that a host shows is remembered in `ssh.known_hosts`; another one later is refused.
+    The host must show the key that `ssh.known_hosts` has for it: an unknown one is refused, and another one, too.
     """
     return {
         "ssh_hostname": ssh.host,
@@ -22,7 +24,7 @@ def data(ssh: Ssh) -> dict[str, str | int | bool]:
         "ssh_port": ssh.port,
         **({"ssh_key": str(ssh.key)} if ssh.key else {}),
         "ssh_known_hosts_file": str(ssh.known_hosts),
-        "ssh_strict_host_key_checking": "accept-new",
+        "ssh_strict_host_key_checking": STRICT,
         "_sudo": ssh.user != "root",
         "_timeout": COMMAND_TIMEOUT,
     }
@@ -50,3 +52,30 @@ def check(site: Site) -> None:
         problems.append(Problem(("ssh", "known_hosts"), str(site.ssh.known_hosts), why, instead))
     if problems:
         raise SiteError(f"{report(str(site_path()), problems, {})}\nNothing was connected to.")
+
+
+class UntrustedError(Exception):
+    """Hosts whose ssh host key has not been compared yet, for the operator."""
+
+
+def check_trust(hosts: Mapping[str, HostPlan], site: Mapping[str, HostPlan]) -> None:
+    """Raise UntrustedError if one of `hosts`, which are some or all of the `site`, has no key in known_hosts.
+
+    Connects nowhere. That a host then shows that key is seen when it is connected to.
+    """
+    unknown = {name: host.ssh for name, host in hosts.items() if not host_keys.known(host.ssh)}
+    if not unknown:
+        return
+    width, file = max(map(len, unknown)), next(iter(unknown.values())).known_hosts
+    lines = [f"  {name:{width}}  {ssh.host}" for name, ssh in unknown.items()]
+    names = [] if [*unknown] == [*site] else [*unknown]
+    raise UntrustedError(
+        "\n".join(
+            [
+                f"{'This host is' if len(unknown) == 1 else 'These hosts are'} not trusted: {file} has no ssh"
+                " host key of",
+                *lines,
+                f"Nothing was connected to. Compare and trust, by typing: {' '.join(['./vpc trust', *names])}",
+            ]
+        )
+    )

@@ -1,18 +1,23 @@
 """The ssh host key that a host shows, and the one that is accepted for it, in the site's known_hosts.
 
-A line of that file is read on its own: one that is wrong keeps no other from counting, and is reported before anything
-connects, because it may be what is left of a host's key.
+No host is connected to that shows another key, or that none is accepted for. A line of that file is read on its own:
+one that is wrong keeps no other from counting, and is reported before anything connects, because it may be what is left
+of a host's key.
 """
 
 import base64
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from shlex import quote
 
 import paramiko
-from paramiko import Message, PKey, SSHException
-from paramiko.hostkeys import HostKeyEntry
+from paramiko import Message, MissingHostKeyPolicy, PKey, SSHException
+from paramiko import SSHClient as ParamikoClient
 from paramiko.pkey import UnknownKeyType
 from pyinfra.api.util import memoize
 from pyinfra.connectors.sshuserclient import client as pyinfra_client
@@ -25,9 +30,39 @@ TIMEOUT = 10  # seconds
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512")
 
 
+class UnknownKeyError(SSHException):
+    """A host shows a `key` that is not accepted for it; the message says which, and why not."""
+
+    def __init__(self, file: Path, hostname: str, key: PKey) -> None:
+        revoked = is_revoked(file, hostname, key)
+        super().__init__(f"{describe(key)}, which {file} revokes" if revoked else describe(key))
+        self.key, self.revoked = key, revoked
+
+
+class Strict(MissingHostKeyPolicy):
+    """Accepts no key. Raises UnknownKeyError."""
+
+    def missing_host_key(self, client: ParamikoClient, hostname: str, key: PKey) -> None:
+        raise UnknownKeyError(Path(vars(client)["_host_keys_filename"]), hostname, key)
+
+
+class _Explained(Strict):
+    """In a run of pyinfra, which names the host before the message."""
+
+    def missing_host_key(self, client: ParamikoClient, hostname: str, key: PKey) -> None:
+        try:
+            super().missing_host_key(client, hostname, key)
+        except UnknownKeyError as error:
+            raise SSHException(
+                f"its ssh host key is not trusted: {error}. Nothing was sent to it."
+                " Compare the key, by typing: ./vpc trust"
+            ) from None
+
+
 def name(ssh: Ssh) -> str:
-    """What known_hosts calls a host."""
-    hostname, _ = _destination(ssh)
+    """What known_hosts calls a host. Connects nowhere."""
+    config = pyinfra_client.get_ssh_config(None)
+    hostname = str(config.lookup(ssh.host).get("hostname", ssh.host)) if config else ssh.host
     return hostname if ssh.port == 22 else f"[{hostname}]:{ssh.port}"
 
 
@@ -52,33 +87,51 @@ def shown(ssh: Ssh, patience: float = TIMEOUT) -> Iterator[paramiko.PKey]:
 
 
 def known(ssh: Ssh) -> list[paramiko.PKey]:
-    """The keys that are accepted for the host."""
-    keys, host = [], name(ssh)
-    for entry in _entries(ssh.known_hosts):
-        if any(_is(each, host) for each in entry.hostnames):
-            keys.append(entry.key)
-    return keys
+    """The keys that are accepted for the host. One that is revoked is not."""
+    host, entries = name(ssh), [*_entries(ssh.known_hosts)]
+    keys = [entry.key for entry in entries if not entry.marker and any(_is(each, host) for each in entry.names)]
+    return [key for key in keys if not _revoked(entries, host, key)]
 
 
-def accept(ssh: Ssh, key: paramiko.PKey) -> None:
-    """From now on the host must show `key`, and none that it had before. Lines about other hosts stay as they are."""
-    file, host = ssh.known_hosts, name(ssh)
-    kept = "".join(_without(line, host) for line in _lines(file))
+def is_revoked(file: Path, host: str, key: PKey) -> bool:
+    """Whether a line of the known_hosts `file` revokes the `key` for `host`, which is named as it names hosts."""
+    return _revoked(_entries(file), host, key)
+
+
+def accept(*accepted: tuple[Ssh, PKey]) -> None:
+    """From now on each host must show the key beside it, and none that it had before. Lines about other hosts stay as
+    they are. All hosts have one known_hosts file, which is written in one piece or not at all.
+
+    Raises OSError where it cannot be written.
+    """
+    file, hosts = accepted[0][0].known_hosts.resolve(), {name(ssh): key for ssh, key in accepted}
+    lines = _lines(file)
+    for host in hosts:
+        lines = [_without(line, host) for line in lines]
+    kept = "".join(lines)
     if kept and not kept.endswith("\n"):
         kept += "\n"
     fresh = file.with_name(f".{file.name}.tmp")
-    fresh.write_text(f"{kept}{_line(host, key)}", encoding="utf-8", errors="surrogateescape")
-    fresh.replace(file)
+    try:
+        fresh.write_bytes(_encoded(kept + "".join(f"{host} {_public(key)}\n" for host, key in hosts.items())))
+        if file.exists():
+            fresh.chmod(file.stat().st_mode & 0o777)
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def complaint_about(file: Path) -> tuple[str, str]:
     """What is wrong with a known_hosts file, and what to type; two empty strings for one that can be used."""
     if not file.parent.is_dir():
-        return f"there is no folder {file.parent}", f"type: mkdir -p {file.parent}"
+        return f"there is no folder {file.parent}", f"type: mkdir -p {quote(str(file.parent))}"
     try:
         lines = _lines(file)
     except OSError as error:
-        return f"cannot be read: {error.strerror}", f"it has to be a file that you may read and write: ls -ld {file}"
+        return (
+            f"cannot be read: {error.strerror}",
+            f"it has to be a file that you may read and write: ls -ld {quote(str(file))}",
+        )
     wrong = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -91,38 +144,31 @@ def complaint_about(file: Path) -> tuple[str, str]:
     delete = "".join(f"{number}d;" for number in wrong)
     return (
         f"{which} not `HOST KIND KEY`, and may be what is left of a host's key",
-        f"correct it, or restore the file; to remove the lines: sed -i.old '{delete}' {file}",
+        f"correct it, or restore the file; to remove the lines: sed -i.old '{delete}' {quote(str(file))}",
     )
 
 
 def adopt() -> None:
-    """Have pyinfra read and extend known_hosts files so. Its own way voids what is below a line that it cannot read,
-    and takes any key of the hosts there for a first one.
+    """Have pyinfra read known_hosts files so, and explain a key that is not known. Its own way voids what is below a
+    line that it cannot read, and then takes any key of the hosts there for a first one.
     """
-    vars(pyinfra_client).update(get_host_keys=memoize(_host_keys), append_hostkey=_append)
+    vars(pyinfra_client).update(get_host_keys=memoize(_host_keys), StrictPolicy=_Explained)
 
 
 def _host_keys(files: tuple[str, ...]) -> paramiko.HostKeys:
     """What pyinfra's client compares a host's key with. Of two keys of one kind for a host the first counts."""
     keys = paramiko.HostKeys()
     for file in files:
-        for entry in _entries(Path(file)):
-            for each in entry.hostnames:
-                if entry.key.get_name() not in (keys.lookup(each) or ()):
+        entries = [*_entries(Path(file))]
+        for entry in entries:
+            for each in [] if entry.marker else entry.names:
+                if entry.key.get_name() not in (keys.lookup(each) or ()) and not _revoked(entries, each, entry.key):
                     keys.add(each, entry.key.get_name(), entry.key)
     return keys
 
 
-def _append(client: SSHClient, host: str, key: PKey) -> None:
-    """A host's first key, on a line of its own."""
-    with Path(client._host_keys_filename).open("a+", encoding="utf-8", errors="surrogateescape") as file:
-        file.seek(0)
-        text = file.read()
-        file.write(("" if text.endswith("\n") or not text else "\n") + _line(host, key))
-
-
-def _line(host: str, key: PKey) -> str:
-    return f"{host} {key.get_name()} {key.get_base64()}\n"
+def _public(key: PKey) -> str:
+    return f"{key.get_name()} {key.get_base64()}"
 
 
 def describe(key: paramiko.PKey) -> str:
@@ -136,24 +182,42 @@ def _destination(ssh: Ssh) -> tuple[str, paramiko.Channel | None]:
     return hostname, config.get("sock")
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line that gives a key: `marker` is empty for a host's own, or `@revoked`, or `@cert-authority`."""
+
+    marker: str
+    names: list[str]
+    key: PKey
+
+
 def _lines(file: Path) -> list[str]:
+    """With their ends, as ssh has them: by `\\n` alone, and of any bytes."""
     with suppress(FileNotFoundError):
-        return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+        return re.findall(r"[^\n]*\n|[^\n]+", file.read_bytes().decode("ascii", errors="surrogateescape"))
     return []
 
 
-def _entries(file: Path) -> Iterator[HostKeyEntry]:
+def _encoded(text: str) -> bytes:
+    return text.encode("ascii", errors="surrogateescape")
+
+
+def _words(line: str) -> list[str]:
+    return re.findall(r"[^ \t\r\n]+", line)
+
+
+def _entries(file: Path) -> Iterator[_Entry]:
     for line in _lines(file):
         with suppress(ValueError):
             if entry := _entry(line):
                 yield entry
 
 
-def _entry(line: str) -> HostKeyEntry | None:
-    """A line of known_hosts (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"); None for one that gives no host's key: a comment,
-    a marker, a kind of key that no connection uses. Raises ValueError for what is no such line.
+def _entry(line: str) -> _Entry | None:
+    """A line of known_hosts (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"); None for one that gives no key: a comment, a kind
+    of key that no connection uses. Raises ValueError for what is no such line.
     """
-    words = line.split()
+    words = _words(line)
     if not words or words[0].startswith("#"):
         return None
     marked = words[0] in ("@cert-authority", "@revoked")
@@ -168,7 +232,7 @@ def _entry(line: str) -> HostKeyEntry | None:
         return None
     except SSHException as error:
         raise ValueError from error
-    return None if marked else HostKeyEntry(hosts, key)
+    return _Entry(words[0] if marked else "", hosts, key)
 
 
 def _is_name(name: str) -> bool:
@@ -181,7 +245,7 @@ def _is_name(name: str) -> bool:
 
 def _without(line: str, host: str) -> str:
     """A line of known_hosts without the name `host`; empty if it has no other name."""
-    words = line.split()
+    words = _words(line)
     if not words or words[0].startswith(("#", "@")):
         return line
     names = [each for each in words[0].split(",") if not _is(each, host)]
@@ -191,4 +255,19 @@ def _without(line: str, host: str) -> str:
 
 
 def _is(entry: str, host: str) -> bool:
-    return entry == host or (entry.startswith("|1|") and paramiko.HostKeys.hash_host(host, entry) == entry)
+    if not entry.startswith("|1|"):
+        return entry == host
+    with suppress(ValueError):  # a line that is wrong is no host's
+        return _is_name(entry) and paramiko.HostKeys.hash_host(host, entry) == entry
+    return False
+
+
+def _revoked(entries: Iterable[_Entry], host: str, key: PKey) -> bool:
+    """Here a name may be a pattern of `*` and `?`. A pattern that excludes hosts, by `!`, is not heeded: rather one key
+    too many is revoked.
+    """
+    return any(
+        entry.key == key and any(_is(each, host) or fnmatchcase(host, each.replace("[", "[[]")) for each in entry.names)
+        for entry in entries
+        if entry.marker == "@revoked"
+    )

@@ -11,15 +11,7 @@ from collections.abc import Callable, Mapping
 from socket import gaierror
 from typing import Any
 
-from paramiko import (
-    AuthenticationException,
-    BadHostKeyException,
-    Channel,
-    MissingHostKeyPolicy,
-    PKey,
-    SSHException,
-)
-from paramiko import SSHClient as ParamikoClient
+from paramiko import AuthenticationException, BadHostKeyException, Channel, PKey, SSHException
 from paramiko.ssh_exception import NoValidConnectionsError
 from pyinfra.connectors.sshuserclient.client import SSHClient
 
@@ -78,23 +70,11 @@ def _put(came: "queue.SimpleQueue[tuple[str, Answer]]", name: str, ask: Callable
     came.put((name, ask()))
 
 
-class _UnknownKeyError(Exception):
-    """A host shows a key, and known_hosts has none for it."""
-
-    def __init__(self, key: PKey) -> None:
-        super().__init__(host_keys.describe(key))
-
-
-class _Refuse(MissingHostKeyPolicy):
-    def missing_host_key(self, client: ParamikoClient, hostname: str, key: PKey) -> None:
-        raise _UnknownKeyError(key)
-
-
 class _Client(SSHClient):
     """pyinfra's, which accepts no key, whatever ssh_config says."""
 
     def set_missing_host_key_policy(self, _policy: object) -> None:
-        super().set_missing_host_key_policy(_Refuse())
+        super().set_missing_host_key_policy(host_keys.Strict())
 
 
 class _Line:
@@ -222,7 +202,7 @@ def why(error: Exception, ssh: Ssh) -> tuple[str, Refusal]:
     if isinstance(error, NoValidConnectionsError):
         error = next(iter(error.errors.values()))
     match error:
-        case _UnknownKeyError():
+        case host_keys.UnknownKeyError():
             return f"its ssh host key is not known: {error}", Refusal.UNKNOWN_KEY
         case BadHostKeyException():
             return f"its ssh host key is another than before: {host_keys.describe(error.key)}", Refusal.KEY

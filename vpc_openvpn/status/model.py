@@ -23,7 +23,7 @@ class Refusal(Enum):
 
     SILENT = "silent"  # nothing answers at its address
     KEY = "key"  # its ssh host key is another than before
-    UNKNOWN_KEY = "unknown key"  # this machine has none to compare with; a deploy shows it
+    UNKNOWN_KEY = "unknown key"  # this machine has none to compare with
     UNDEPLOYED = "undeployed"
     OLDER = "older"
     OTHER = "other"
@@ -245,6 +245,8 @@ def _line(zone: Zone, nat: Host, answer: Answer) -> str | None:
     if nat.forwards is False:
         return mend_nat
     if _silent(zone) or _idle(zone):
+        if answer.refusal == Refusal.UNKNOWN_KEY:
+            return f"./vpc trust {nat.host}"
         if replaced:
             return f"./vpc rebuild {zone.zone}"
         # One that runs as it should has something between it and the office: a deploy there names the causes.
@@ -285,7 +287,7 @@ def _host(plan: HostPlan, answer: Answer, at: float, *, fresh: bool) -> Host:
         lines = {
             Refusal.OLDER: deploy,
             Refusal.KEY: rebuild,
-            Refusal.UNKNOWN_KEY: "./vpc deploy" if fresh else deploy,
+            Refusal.UNKNOWN_KEY: "./vpc trust" if fresh else f"./vpc trust {plan.host}",
             Refusal.UNDEPLOYED: "./vpc deploy" if fresh else rebuild,
         }
         return replace(found, type=lines.get(answer.refusal))
