@@ -10,7 +10,7 @@ from tests.command.typing import Type
 from tests.conftest import EXAMPLE_SITE
 from tests.site.strategies import Data, sites
 from vpc_openvpn.command.ssh_config import text
-from vpc_openvpn.site.load import load
+from vpc_openvpn.site.load import SiteError, load
 from vpc_openvpn.site.model import Site
 from vpc_openvpn.site.plan import plan
 
@@ -31,6 +31,29 @@ def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
     [advice] = [line for line in config.read_text().splitlines() if line.endswith(" 10.0.21.10")]
     words = advice.partition(": ssh ")[2].split()
     assert read_by_ssh(config, *words)["proxyjump"] == "nat-us-east-1b"
+
+
+@pytest.mark.parametrize("folder", ["my site", "a\\b", "100%h #1", "it's $(touch pwned) $HOME `id`", "Büro"])
+def test_a_folder_of_any_name_is_one_word(tmp_path: Path, folder: str) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    site = place / "site.yml"
+    site.write_text("ssh: {key: the key}\n" + EXAMPLE_SITE.read_text())
+    config = tmp_path / "vpc.config"
+    config.write_text(text(plan(load(site))))
+    nat = read_by_ssh(config, "nat-us-east-1b")
+    assert nat["userknownhostsfile"].replace("%%", "%") == str(place / "known_hosts")
+    assert nat["identityfile"].replace("%%", "%") == str(place / "the key")
+    assert "proxycommand" not in nat
+
+
+@pytest.mark.parametrize("folder", ['a"b', "a\nProxyCommand touch pwned", "${HOME}", "a\tb"])
+def test_a_folder_that_ssh_cannot_name_is_refused(tmp_path: Path, folder: str) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    (place / "site.yml").write_text(EXAMPLE_SITE.read_text())
+    with pytest.raises(SiteError, match="No ssh_config can name the file"):
+        text(plan(load(place / "site.yml")))
 
 
 @given(sites())

@@ -1,8 +1,11 @@
 """An ssh_config for the site: the office router and every NAT by name, so that any NAT can be jumped over."""
 
+import re
+from pathlib import Path
+
 import click
 
-from vpc_openvpn.site.load import this_run
+from vpc_openvpn.site.load import SiteError, this_run
 from vpc_openvpn.site.plan import HostPlan, NatPlan, OfficePlan, Tunnel
 
 HEAD = "# Printed by `./vpc ssh-config` from the site file: print it again when that changes.\n"
@@ -11,7 +14,7 @@ Host {host.host}
   HostName {host.ssh.host}
   User {host.ssh.user}
   Port {host.ssh.port}
-  UserKnownHostsFile {host.ssh.known_hosts}
+  UserKnownHostsFile {known_hosts}
 """
 
 
@@ -30,7 +33,10 @@ def ssh_config() -> None:
 
 
 def text(hosts: dict[str, HostPlan]) -> str:
-    """An ssh_config for these hosts. File names in it are absolute."""
+    """An ssh_config for these hosts. File names in it are absolute.
+
+    Raises SiteError for one that ssh cannot read there.
+    """
     lines = HEAD
     for host in hosts.values():
         if isinstance(host, NatPlan):
@@ -38,10 +44,22 @@ def text(hosts: dict[str, HostPlan]) -> str:
             jumps = [other.nat_host for other in _others(hosts, host.zone)]
             if jumps:
                 lines += f"\n# While its NAT is dead, over another zone's: ssh -J {jumps[0]} {host.subnets[-1][10]}"
-        lines += HOST.format(host=host)
+        lines += HOST.format(host=host, known_hosts=_quoted(host.ssh.known_hosts))
         if host.ssh.key:
-            lines += f"  IdentityFile {host.ssh.key}\n"
+            lines += f"  IdentityFile {_quoted(host.ssh.key)}\n"
     return lines
+
+
+def _quoted(file: Path) -> str:
+    """As one word of ssh_config(5), where `%` begins a token."""
+    text = str(file)
+    if not text.isprintable() or '"' in text or "${" in text:  # of a folder above the site file
+        raise SiteError(
+            f'No ssh_config can name the file {text!r}: ssh reads a ", ${{ or a control character as no part of a'
+            " name.\nRename the folder."
+        )
+    escaped = text.replace("\\", "\\\\").replace("%", "%%")
+    return escaped if re.fullmatch(r"[A-Za-z0-9/._+@%,:=-]+", escaped) else f'"{escaped}"'
 
 
 def _others(hosts: dict[str, HostPlan], zone: str) -> tuple[Tunnel, ...]:

@@ -248,15 +248,25 @@ def _interface(value: object) -> str:
 
 def _host(value: object) -> str:
     text = _text(value, "a host name or an address")
+    if not text.isprintable():
+        raise refuse("is not a host name or an address", "write one, such as 192.168.50.1")
     if "://" in text:
         raise refuse("is a URL", "write the host's name or address alone")
     if "@" in text:
         user, _, host = text.rpartition("@")
         raise refuse("holds a user as well", f"write host: {host}, and user: {user} beside it")
-    if ":" in text and not _is_ipv6(text):
+    if _is_ipv6(text):
+        # ssh takes both, and a scope may hold anything.
+        if "/" in text:
+            raise refuse("is a network where one address belongs", f"write {text.partition('/')[0]}")
+        if "%" in text:
+            why = "has a scope, which is an interface of one machine alone"
+            raise refuse(why, "write an address that each operator reaches, or a name")
+        return text
+    if ":" in text:
         host, _, port = text.rpartition(":")
         raise refuse("holds a port as well", f"write host: {host}, and port: {port} beside it")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) and not _is_ipv6(text):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
         raise refuse("is not a host name or an address", "write one, such as 192.168.50.1")
     return text
 
@@ -273,6 +283,9 @@ def _file(value: object, info: ValidationInfo) -> Path:
     text = _text(value, "a file name")
     if not text.isprintable() or "PRIVATE KEY" in text:
         raise refuse("is not the name of a file", "write the file's name, such as ~/.ssh/id_ed25519")
+    if '"' in text or "${" in text:
+        why = 'has a " or ${, which ssh reads as no part of a name'
+        raise refuse(why, "write the name itself, which may begin with ~/ and have blanks, or rename the file")
     path = Path(text)
     resolve: Callable[[Path], Path] = (info.context or {}).get("resolve", lambda path: path)
     return resolve(path)

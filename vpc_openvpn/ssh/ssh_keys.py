@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache
 from getpass import getpass
 from pathlib import Path
+from shlex import quote
 
 import paramiko
 from paramiko import ECDSAKey, Ed25519Key, Message, PasswordRequiredException, PKey, RSAKey, SSHException
@@ -49,12 +50,12 @@ def find(file: Path) -> PKey | None:
     if not locked:
         raise UnusableKeyError(
             "is not a private key in a format that can be read",
-            f"convert it to OpenSSH's, if it is a key: ssh-keygen -p -f {file}",
+            f"convert it to OpenSSH's, if it is a key: ssh-keygen -p -f {quote(str(file))}",
         )
     if not _terminal():
         raise UnusableKeyError(
             "has a passphrase; the ssh agent does not hold it, and there is no terminal to ask on",
-            f"add it to an agent: eval $(ssh-agent); ssh-add {file}",
+            f"add it to an agent: eval $(ssh-agent); ssh-add {quote(str(file))}",
         )
     return None
 
@@ -64,12 +65,12 @@ def load(file: Path) -> PKey:
     """As `find`, and asks for the passphrase where that is needed."""
     key = find(file)
     for _ in range(TRIES if key is None else 0):
-        passphrase = getpass(f"Passphrase of {file} (asked once; `ssh-add {file}` spares it): ")
+        passphrase = getpass(f"Passphrase of {file} (asked once; `ssh-add {quote(str(file))}` spares it): ")
         with suppress(SSHException):
             return _opened(file, passphrase)
         print("That is not its passphrase.", file=sys.stderr)
     if key is None:
-        raise UnusableKeyError("has another passphrase", f"add it to an agent: ssh-add {file}")
+        raise UnusableKeyError("has another passphrase", f"add it to an agent: ssh-add {quote(str(file))}")
     return key
 
 
@@ -95,7 +96,7 @@ def _text(file: Path) -> str:
     except IsADirectoryError:
         why, instead = "is a folder", f"write the name of the key in it, such as {file / 'id_ed25519'}"
     except PermissionError:
-        why, instead = "cannot be read", f"type: sudo chown $USER {file}; chmod 600 {file}"
+        why, instead = "cannot be read", f"type: sudo chown $USER {quote(str(file))}; chmod 600 {quote(str(file))}"
     except OSError as error:
         why, instead = f"cannot be read: {error.strerror}", "write the name of your private key's file"
     else:
@@ -103,9 +104,10 @@ def _text(file: Path) -> str:
             private = file.with_suffix("") if file.suffix == ".pub" else "the name of the private key's file"
             raise UnusableKeyError("is a public key", f"write {private}")
         if text.startswith("PuTTY-User-Key-File"):
+            old, new = quote(str(file)), quote(str(file.with_suffix(".openssh")))
             raise UnusableKeyError(
                 "is in PuTTY's format",
-                f"convert it: puttygen {file} -O private-openssh-new -o {file.with_suffix('')}.openssh",
+                f"convert it: puttygen {old} -O private-openssh-new -o {new}",
             )
         return text
     raise UnusableKeyError(why, instead)
