@@ -156,6 +156,7 @@ def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
         ("vpc dr", ["drift", "drain"]),
         ("vpc rebuild us", ["us-east-1a", "us-east-1b"]),
         ("vpc drain ", ["us-east-1a", "us-east-1b"]),
+        ("vpc trust o", ["office"]),
         ("vpc drift --l", ["--limit"]),
         ("vpc plan --limit of", ["office"]),
         ("vpc identities ", ["init", "reencrypt", "show"]),
