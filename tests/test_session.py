@@ -83,6 +83,25 @@ def test_a_deploy_without_a_terminal_names_the_options() -> None:
     assert "Connecting" not in output and "Traceback" not in output and "exception" not in output, output
 
 
+@pytest.mark.parametrize(
+    ("options", "hosts"),
+    [
+        ({}, ["office", "nat-a", "nat-b"]),
+        ({"limit": ("nat-a",)}, ["nat-a"]),
+        ({"limit": ("b", "off*")}, ["office", "nat-b"]),
+        ({"limit": ("nat",), "exclude": ("nat-b",)}, ["nat-a"]),
+        ({"operations": ("deploy.py",)}, ["office", "nat-a", "nat-b"]),
+        ({"operations": ("debug-inventory",)}, []),  # connects to none
+    ],
+)
+def test_a_run_concerns_the_hosts_that_its_options_leave(
+    options: dict[str, object], hosts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"office": ("office",), "nat-a": ("nat", "a"), "nat-b": ("nat", "b")}
+    monkeypatch.setattr(session, "_groups", groups)
+    assert session.concerned(groups, options) == hosts
+
+
 def test_pyinfra_refuses_an_unknown_host() -> None:
     run = pyinfra("deploy.py", "-y", "--limit", "nat-us-east-1z")
     output, _ = run.communicate(timeout=30)
