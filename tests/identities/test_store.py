@@ -226,7 +226,7 @@ def test_a_folder_as_identity_is_refused(ready: Desk) -> None:
     ready.age_key.mkdir(0o700)
     with ready.refused() as text:
         read(ready.store())
-    assert text == [f"{ready.age_key}: Is a directory."]
+    assert text == [f"{ready.age_key} is a directory, not a file.\nPut the file itself in its place."]
 
 
 @pytest.mark.parametrize("change", [str.lower, lambda text: text + "more", lambda text: "", lambda text: "# none\n"])

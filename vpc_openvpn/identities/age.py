@@ -80,7 +80,7 @@ def identity() -> AgeIdentity:
         return _identity(_parse(os.environ[VARIABLE]), VARIABLE)
     path = identity_file()
     _check_file(path)
-    return _identity(_parse(files.read(path).decode(errors="replace")), str(path))
+    return _identity(_parse(files.read(path, follow=True).decode(errors="replace")), str(path))
 
 
 def have_identity() -> bool:

@@ -1,20 +1,109 @@
-"""Files that appear whole or not at all. Errors of the system become CredentialsError."""
+"""Files that appear whole or not at all, and are read only if they are files. Errors of the system become
+CredentialsError.
 
+A process that is killed at any instant leaves the old file or the new one, and at most a draft, `.NAME.XXXXXXXX.tmp`,
+which `exclusive` removes at the next run.
+"""
+
+import errno
+import fcntl
 import os
+import re
+import stat
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
 from vpc_openvpn.identities.errors import CredentialsError
 
+OTHERS_WRITE = 0o002
 
-def read(path: Path) -> bytes:
+_DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+
+
+def read(path: Path, *, follow: bool = False) -> bytes:
+    """What the file `path` holds. A symbolic link is read if `follow`.
+
+    Raises CredentialsError at once where it is no file (a pipe would keep a reader waiting), or every user may write
+    to it.
+    """
     try:
-        return path.read_bytes()
+        # Without O_NONBLOCK the opening of a pipe waits for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
         raise problem(error, path) from None
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no file")
+            raise CredentialsError(f"{path} is {kind}, not a file.\nPut the file itself in its place.")
+        if mode & OTHERS_WRITE:
+            raise _writable(path, path.parent, mode)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise problem(error, path) from None
+    finally:
+        os.close(handle)
 
 
-def make_directory(path: Path, mode: int = 0o777) -> None:
+def check_directory(path: Path) -> None:
+    """Refuse a directory that every user may write to, and what is none. It need not exist."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise problem(error, path) from None
+    if not stat.S_ISDIR(mode):
+        raise CredentialsError(f"{path} is not a directory.\nRemove it, or set IDENTITIES to the directory.")
+    if mode & OTHERS_WRITE:
+        raise _writable(path, path, mode)
+
+
+def has_conflict(data: bytes) -> bool:
+    """Whether `data` holds the lines that git writes into a file that it could not merge."""
+    return _CONFLICT.search(data) is not None
+
+
+@contextmanager
+def exclusive(path: Path, *names: str) -> Iterator[None]:
+    """While the block runs no other of ours does in the directory `path`. Drafts of the files `names`, shell patterns,
+    that a run left which was killed are removed.
+
+    Raises CredentialsError if another holds it.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise problem(error, path) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CredentialsError(
+                f"Another `./vpc identities` is writing to {path}.\nWait, and type it again."
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        else:
+            _sweep(path, names)
+        yield
+    finally:
+        os.close(handle)
+
+
+def make_directory(path: Path, mode: int = 0o755) -> None:
     """Make `path` and what is missing above it; `mode`, less the umask, is for `path` alone."""
     try:
         path.mkdir(mode, parents=True, exist_ok=True)
@@ -41,18 +130,45 @@ def _write(path: Path, text: str, mode: int, *, replace: bool) -> None:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
+                os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            draft.chmod(mode)
             if replace:
                 draft.replace(path)
             else:
                 path.hardlink_to(draft)
         finally:
             draft.unlink(missing_ok=True)
+        _flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None
 
 
+def _flush(directory: Path) -> None:
+    """Put the directory's names on the disk: without it a power cut may take a file back that was written."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sweep(directory: Path, names: Sequence[str]) -> None:
+    for path in directory.glob(".*.tmp"):
+        draft = _DRAFT.fullmatch(path.name)
+        ours = draft is not None and any(fnmatch(draft[1], name) for name in names)
+        if ours and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
+
+
+def _writable(path: Path, directory: Path, mode: int) -> CredentialsError:
+    return CredentialsError(
+        f"Every user of this machine may write to {path} (mode {stat.S_IMODE(mode):04o}).\n"
+        f"Look whether it is still yours (git status, git diff), then: chmod -R o-w {directory}"
+    )
+
+
 def problem(error: OSError, path: Path) -> CredentialsError:
     """What to raise for `error`, met while reading or writing `path`."""
+    if error.errno == errno.ELOOP:
+        return CredentialsError(f"{path} is a symbolic link, not a file.\nPut the file itself in its place.")
     return CredentialsError(f"{path}: {error.strerror or 'failed'}.")
