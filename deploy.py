@@ -43,6 +43,7 @@ effects: list[Effect] = [
 
 now = look(paths.DEPLOY_LOCK, effects)
 ownership.check(plan, plans(), owner, now)
+identity.check(plan, own, now)
 watching.check(plan, now)
 converge(paths.DEPLOY_LOCK, effects)
 tunnels.restart(plan, ends, zone_names())

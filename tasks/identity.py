@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pyinfra import host, logger
 from pyinfra.api import HiddenValue
 
 from tasks import paths
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.remote.effects import Files
+from vpc_openvpn.remote.facts import State
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
@@ -47,3 +49,26 @@ def in_place(identity: Identity) -> Files:
         wanted=[Directory(paths.IDENTITY, mode="700"), *identity],
         owned=[f"{paths.IDENTITY}/*"],
     )
+
+
+def others(plan: HostPlan, identity: Identity, now: State) -> Iterator[str]:
+    """What the host got from an earlier deploy and would get otherwise now, a sentence each.
+
+    age does not sign, so who can write to the operator's folder can put an identity of his own there.
+    """
+
+    def another(file: File) -> bool:
+        return file.path in now.files and now.files[file.path].sha256 != file.sha256
+
+    if another(identity.certificate):
+        yield f"The identity of {plan.host} is another than the last deploy's"
+    for zone, file in identity.tls_crypt.items():
+        if another(file):
+            yield f"The tls-crypt key of {zone}'s tunnel is another than the last deploy's"
+
+
+def check(plan: HostPlan, identity: Identity, now: State) -> None:
+    """Say before anything changes what is another than the last deploy's; after a rotation that is as it should be."""
+    for sentence in others(plan, identity, now):
+        text = f"{sentence}. Unless it was rotated, see who changed it: git log -p --stat (in the identities' folder)"
+        host.log_styled(text, fg="yellow", bold=True, log_func=logger.warning)
