@@ -13,6 +13,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LOGNAME", "ann")
     site = tmp_path / "site" / "site.yml"
     site.parent.mkdir()
     monkeypatch.setenv("SITE", str(site))

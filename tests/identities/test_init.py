@@ -10,6 +10,9 @@ from pyrage import x25519
 from tests.identities.desk import Desk, new_identity
 from vpc_openvpn.identities import files, init
 from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.recipients import HOW
+
+PUBLIC = "age1ka28hxyhwukha7ev4kmnmuupyh3kz9rnzlyxeedrjfnjecmzm48qmusqdx"
 
 TWO_ZONES = {
     "recipients.txt",
@@ -202,12 +205,25 @@ def test_secrets_without_recipients_are_refused(desk: Desk) -> None:
     ("line", "wrong"),
     [
         ("age1nonsense", "is not an age public key"),
-        ("secret", "is not an age public key"),
         (
-            "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t",
-            "is for an age plugin, which is not supported",
+            "secret",
+            "is a secret key, which has no place here: remove it, and take a new one if others could read the file",
         ),
-        ("ssh-ed25519 AAAAC3Nza", "is an ssh key, which is not supported"),
+        ("age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5n", "holds a public key that is damaged or cut short"),
+        ("ssh-ed25519 AAAAC3Nza", "holds a public key that is damaged or cut short"),
+        (
+            "ssh-rsa AAAAC3Nza",
+            "is an ssh key of another kind than ssh-ed25519, which alone is supported: ssh-keygen -t ed25519",
+        ),
+        (
+            f"{PUBLIC} alice",
+            "has more than a key: write the name behind a #",
+        ),
+        (f"{PUBLIC}  # a\x1b[2J", "has a name with characters that cannot be printed"),
+        (
+            'command="x" ssh-ed25519 AAAAC3Nza',
+            "has more than a key: write the name behind a #",
+        ),
     ],
 )
 def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: str, wrong: str) -> None:
@@ -217,9 +233,7 @@ def test_a_bad_recipient_is_named_by_its_line_and_not_quoted(desk: Desk, line: s
     (desk.folder / "recipients.txt").write_text(f"# the team\n\n{line}\n")
     with desk.refused() as text:
         list(init.init(desk.store(), desk.plans()))
-    assert text == [
-        f"{desk.folder}/recipients.txt, line 3 {wrong}.\nWrite one `age1…` per line, as `age-keygen -y` prints it."
-    ]
+    assert text == [f"{desk.folder}/recipients.txt, line 3 {wrong}.\n{HOW}"]
 
 
 def test_a_recipients_file_without_a_key_is_refused(desk: Desk) -> None:

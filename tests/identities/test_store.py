@@ -1,5 +1,6 @@
 """What the deploy reads from the store, and the error where it cannot."""
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -170,8 +171,7 @@ def test_an_identity_that_is_no_recipient_is_refused(ready: Desk, monkeypatch: p
     assert text == [
         f"{ready.folder}/office.key.age is not encrypted to you: {public}, from {stranger}.\n"
         f"Use another age identity (set AGE_IDENTITY_FILE), or ask the owner of a key in "
-        f"{ready.folder}/recipients.txt to add your public key there, "
-        "run `./vpc identities reencrypt` and commit."
+        f"{ready.folder}/recipients.txt to type `./vpc identities recipients add` and your public key, and to commit."
     ]
 
 
@@ -181,7 +181,8 @@ def test_a_missing_age_identity_is_refused(ready: Desk) -> None:
         read(ready.store())
     assert text == [
         f"No age identity, which decrypts the secrets: {ready.age_key} does not exist.\n"
-        "Put yours there, or set AGE_IDENTITY_FILE to its path, or AGE_IDENTITY to its text."
+        "Put yours there, or set AGE_IDENTITY_FILE to its path, or AGE_IDENTITY to its text. An ssh key in"
+        " ~/.ssh/id_ed25519 does, too.\nIf it is lost for good: docs/keys-and-people.md"
     ]
 
 
@@ -226,7 +227,15 @@ def test_a_folder_as_identity_is_refused(ready: Desk) -> None:
     ready.age_key.mkdir(0o700)
     with ready.refused() as text:
         read(ready.store())
-    assert text == [f"{ready.age_key} is a directory, not a file.\nPut the file itself in its place."]
+    assert text == [f"{ready.age_key} is no file.\nSet AGE_IDENTITY_FILE to a file, or AGE_IDENTITY to the key's text."]
+
+
+def test_a_pipe_as_identity_is_refused_at_once(ready: Desk) -> None:
+    ready.age_key.unlink()
+    os.mkfifo(ready.age_key, 0o600)
+    with ready.refused() as text:
+        read(ready.store())
+    assert text[0].startswith(f"{ready.age_key} is no file.\n")
 
 
 @pytest.mark.parametrize("change", [str.lower, lambda text: text + "more", lambda text: "", lambda text: "# none\n"])
@@ -242,18 +251,15 @@ def test_a_file_without_an_identity_is_refused(ready: Desk, change: Callable[[st
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ("AGE-PLUGIN-YUBIKEY-1QQQQQQQQQQQQQ", "holds an identity of an age plugin"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn", "is an ssh key"),
+        ("AGE-PLUGIN-YUBIKEY-1QQQQQQQQQQQQQ", "holds an identity of an age plugin that is damaged or cut short"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn", "holds an ssh key that is damaged or cut short"),
     ],
 )
-def test_an_identity_of_a_plugin_or_ssh_is_refused(ready: Desk, line: str, wrong: str) -> None:
-    ready.age_key.write_text(f"# kept elsewhere\n{line}\n")
+def test_a_truncated_identity_of_a_plugin_or_ssh_is_refused(ready: Desk, line: str, wrong: str) -> None:
+    ready.age_key.write_text(f"{line}\n")
     with ready.refused() as text:
         read(ready.store())
-    assert text == [
-        f"{ready.age_key} {wrong}, which is not supported.\n"
-        "It must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
-    ]
+    assert text == [f"{ready.age_key} {wrong}.\nRestore it from your backup."]
 
 
 def test_a_truncated_identity_is_refused(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ A host's identity is its private key, its certificate and the fingerprint that i
 a tls-crypt key of its own. There is no CA. They live in a folder that a team may keep in git, secrets
 encrypted with age:
 
-    recipients.txt          who can read the secrets: age public keys
+    recipients.txt          who can read the secrets: public keys, of age or ssh
     <host>.crt              public: the certificate, its fingerprint above it in plain text
     <host>.key.age          the host's private key
     tunnel-<zone>.key.age   the tls-crypt key of that zone's tunnel
@@ -12,6 +12,11 @@ encrypted with age:
 Layers, each importing only those above it:
     errors      the one exception that leaves this package
     files       files that appear whole or not at all
+    terminal    questions to the operator
+    recipients  the lines of recipients.txt
+    header      what an encrypted file says of itself; pure
+    ssh_key     the operator's ssh key
+    plugins     keys of age's plugins
     age         the operator's own key: find it, make it, encrypt, decrypt
     material    keys, certificates, static keys: pure
     store       the folder: what the deploy reads

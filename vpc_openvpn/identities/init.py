@@ -13,6 +13,7 @@ from cryptography import x509
 
 from vpc_openvpn.identities import age, files, material
 from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.plan import HostPlan, NatPlan
 
@@ -26,7 +27,7 @@ def init(store: Store, plans: Mapping[str, HostPlan]) -> Iterator[str]:
     files.make_directory(store.folder)
     if not store.recipients_path.exists():
         yield from _begin(store)
-    to = age.recipients(store.recipients_path)
+    to = store.recipients()
     for host, plan in plans.items():
         if isinstance(plan, NatPlan):
             yield from _add_tunnel(store, plan.zone, to)
@@ -37,7 +38,7 @@ def init(store: Store, plans: Mapping[str, HostPlan]) -> Iterator[str]:
 
 def reencrypt(store: Store) -> Iterator[str]:
     """Encrypt every secret anew, to those whom recipients.txt names now; yield a line about each."""
-    to = age.recipients(store.recipients_path)
+    to = store.recipients()
     # All are read before one is written: a secret that cannot be read leaves the folder as it was.
     for path in store.unlock():
         files.replace(path, store.encrypted(path, to), SECRET)
@@ -81,7 +82,7 @@ def _begin(store: Store) -> Iterator[str]:
     yield f"created {store.recipients_path}"
 
 
-def _add_host(store: Store, host: str, role: material.Role, to: Sequence[age.Recipient]) -> Iterator[str]:
+def _add_host(store: Store, host: str, role: material.Role, to: Sequence[Recipient]) -> Iterator[str]:
     key, key_path, certificate_path = None, store.key_path(host), store.certificate_path(host)
     if not key_path.exists():
         key = material.new_key()
@@ -95,7 +96,7 @@ def _add_host(store: Store, host: str, role: material.Role, to: Sequence[age.Rec
         yield f"created {certificate_path}"
 
 
-def _add_tunnel(store: Store, zone: str, to: Sequence[age.Recipient]) -> Iterator[str]:
+def _add_tunnel(store: Store, zone: str, to: Sequence[Recipient]) -> Iterator[str]:
     path = store.tls_crypt_path(zone)
     if not path.exists():
         files.create(path, age.encrypt(material.new_static_key(), to), SECRET)

@@ -20,8 +20,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vpc_openvpn.identities import age, files, material
+from vpc_openvpn.identities import age, files, material, recipients
 from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.site.plan import OFFICE, HostPlan
 
 VARIABLE = "IDENTITIES"
@@ -134,7 +135,16 @@ class Store:
             self._decrypt(path)
         return self.secret_paths()
 
-    def encrypted(self, path: Path, to: Sequence[age.Recipient]) -> str:
+    def recipients(self) -> list[Recipient]:
+        """Those who are to read the secrets, by recipients.txt."""
+        return recipients.read(self.recipients_path)
+
+    def identity(self) -> age.AgeIdentity:
+        """The operator's identity, read once. Raises CredentialsError."""
+        self._identity = self._identity or age.identity()
+        return self._identity
+
+    def encrypted(self, path: Path, to: Sequence[Recipient]) -> str:
         """The secret in `path`, encrypted to other recipients."""
         return age.encrypt(self._decrypt(path), to)
 
@@ -149,8 +159,7 @@ class Store:
         if path not in self._secrets:
             if not path.exists():
                 raise _absent(path)
-            self._identity = self._identity or age.identity()
-            self._secrets[path] = self._identity.decrypt(path)
+            self._secrets[path] = self.identity().decrypt(path)
         return self._secrets[path]
 
     def _certificate(self, host: str) -> x509.Certificate:
