@@ -40,7 +40,8 @@ def test_a_closed_pipe_does_not_stop_identities_init(tmp_path: Path) -> None:
     assert (made.returncode, made.stderr) == (0, "")
     hosts = [f"{name}.{kind}" for name in ("office", "nat-us-east-1a", "nat-us-east-1b") for kind in ("crt", "key.age")]
     tunnels = [f"tunnel-us-east-1{letter}.key.age" for letter in "ab"]
-    assert sorted(path.name for path in (tmp_path / "ids").iterdir()) == sorted([*hosts, *tunnels, "recipients.txt"])
+    recipients = ["recipients.txt", "recipients.lock"]
+    assert sorted(path.name for path in (tmp_path / "ids").iterdir()) == sorted([*hosts, *tunnels, *recipients])
 
 
 @pytest.mark.parametrize(

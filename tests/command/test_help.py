@@ -6,11 +6,12 @@ from click.testing import CliRunner
 
 from vpc_openvpn.command.__main__ import vpc
 from vpc_openvpn.command.identities import identities
+from vpc_openvpn.command.recipients import recipients
 
 LONGEST = 45  # characters, after which click truncates
 
 
-@pytest.mark.parametrize("group", [vpc, identities], ids=["vpc", "identities"])
+@pytest.mark.parametrize("group", [vpc, identities, recipients], ids=["vpc", "identities", "recipients"])
 def test_help_truncates_no_sentence(group: click.Group) -> None:
     shown = CliRunner().invoke(group, ["--help"], terminal_width=80).output
     context = click.Context(group)

@@ -159,7 +159,8 @@ def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
         ("vpc trust o", ["office"]),
         ("vpc drift --l", ["--limit"]),
         ("vpc plan --limit of", ["office"]),
-        ("vpc identities ", ["init", "reencrypt", "show"]),
+        ("vpc identities ", ["init", "recipients", "reencrypt", "show"]),
+        ("vpc identities recipients ", ["add", "check", "list", "remove"]),
     ],
 )
 def test_bash_completes_verbs_options_and_names(tmp_path: Path, words: str, completed: list[str]) -> None:

@@ -96,10 +96,12 @@ class Desk:
             traces += [other for other in (trace.__cause__, trace.__context__) if other]
 
     def assert_no_secret(self, text: str) -> None:
-        """Whatever looks like an age key, a private key (its PEM or its content) or a static key is one."""
+        """Whatever looks like an age key, a private key (its PEM or its content), an ssh key or a static key is one."""
         for secret in (
             "AGE-SECRET-KEY-1[A-Z0-9]",
             "BEGIN PRIVATE KEY",
+            "BEGIN OPENSSH PRIVATE KEY",
+            "b3BlbnNzaC1rZXktdjE",
             "MIGHAgEAMBMGByqGSM49",
             r"\b[0-9a-f]{32}\b",
         ):

@@ -179,6 +179,7 @@ def test_a_wrong_host_is_refused_before_any_is_changed(world: World, office: Hos
     world.use(world.baseline)
     renewed = world.plan(env=own)
     assert renewed.status == 0 and "Identity is in place" in renewed.pending[B.name]
+    assert f"The identity of {B.name} is another than the last deploy's" in spaceless(renewed)
 
 
 def new_key(file: Path) -> Path:

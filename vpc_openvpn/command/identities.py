@@ -1,11 +1,13 @@
-"""The identities that tunnels trust: made, shown, encrypted anew."""
+"""The identities that tunnels trust: made, shown, encrypted anew; and who can read them."""
 
 import json
 
 import click
 
 from vpc_openvpn.command.names import as_json
+from vpc_openvpn.command.recipients import recipients
 from vpc_openvpn.identities import init as adding
+from vpc_openvpn.identities import people
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
@@ -54,10 +56,15 @@ def show(json_output: bool) -> None:
 
 
 @identities.command()
-def reencrypt() -> None:
+@click.option("--accept", is_flag=True, help="Take the files as they are, whatever recipients.lock has.")
+def reencrypt(accept: bool) -> None:
     """Encrypt the secrets to recipients.txt.
 
-    Type it after a change of that file.
+    Type it after an edit of that file. A secret that is encrypted to exactly those who are listed there is left
+    as it is.
     """
-    for line in adding.reencrypt(Store.from_environment(site_path())):
+    for line in people.reencrypt(Store.from_environment(site_path()), accept=accept):
         click.echo(line)
+
+
+identities.add_command(recipients)

@@ -5,6 +5,7 @@ a tls-crypt key of its own. There is no CA. They live in a folder that a team ma
 encrypted with age:
 
     recipients.txt          who can read the secrets: public keys, of age or ssh
+    recipients.lock         who could when they were written; the certificates' fingerprints
     <host>.crt              public: the certificate, its fingerprint above it in plain text
     <host>.key.age          the host's private key
     tunnel-<zone>.key.age   the tls-crypt key of that zone's tunnel
@@ -15,10 +16,13 @@ Layers, each importing only those above it:
     terminal    questions to the operator
     recipients  the lines of recipients.txt
     header      what an encrypted file says of itself; pure
+    lock        recipients.lock; pure
     ssh_key     the operator's ssh key
     plugins     keys of age's plugins
     age         the operator's own key: find it, make it, encrypt, decrypt
     material    keys, certificates, static keys: pure
     store       the folder: what the deploy reads
+    writing     the folder: every file is noted in recipients.lock before it is written
+    people      who can read: added, removed, checked; `./vpc identities recipients`, `reencrypt`
     init        what `./vpc identities init` adds to the folder
 """

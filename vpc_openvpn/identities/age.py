@@ -239,7 +239,7 @@ def _parse(text: str, origin: str) -> AgeIdentity | str:
             of_plugins.append(found)
     identity = AgeIdentity([*own, *of_plugins], [str(key.to_public()) for key in own], origin)
     identity.plugins = tuple(
-        line.split("-1")[0].removeprefix("AGE-PLUGIN-").lower() for line in lines if "PLUGIN" in line
+        line.rpartition("-1")[0].removeprefix("AGE-PLUGIN-").lower() for line in lines if line.startswith("AGE-PLUGIN-")
     )
     return identity
 

@@ -1,48 +1,56 @@
-"""What the command line does to the store: `init` adds what is missing, `reencrypt` follows recipients.txt.
+"""What `./vpc identities init` does to the store: it adds what is missing.
 
-`init` never overwrites, and a second run writes nothing. A certificate whose key is gone is refused before
-anything is written: the host's peers pin it, so it is not replaced behind the operator's back. A key is
-written before its certificate, which can always be made from it; so a run that was cut short is completed by
+It never overwrites, and a second run writes nothing. A key that is gone though a certificate or recipients.lock has it
+is refused before anything is written: the host's peers trust it, so it is not replaced behind the operator's back. A
+key is written before its certificate, which can always be made from it; so a run that was cut short is completed by
 the next.
 """
 
+import getpass
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
 
-from vpc_openvpn.identities import age, files, material
+from vpc_openvpn.identities import age, files, material, people, recipients, writing
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import Store
+from vpc_openvpn.identities.writing import Draft
 from vpc_openvpn.site.plan import HostPlan, NatPlan
-
-# A secret file is ciphertext, for which git keeps no mode: this is the second lock, not the first.
-SECRET, PUBLIC = 0o600, 0o644
 
 
 def init(store: Store, plans: Mapping[str, HostPlan]) -> Iterator[str]:
     """Add what the hosts of `plans` lack, and yield a line about each thing done. Raises CredentialsError."""
     _refuse_lost_keys(store, plans)
+    if another := store.of_another_site(plans):
+        raise CredentialsError(f"{another}\nIf the zones have other names now: remove the files of the old ones.")
     files.make_directory(store.folder)
-    if not store.recipients_path.exists():
-        yield from _begin(store)
-    to = store.recipients()
-    for host, plan in plans.items():
-        if isinstance(plan, NatPlan):
-            yield from _add_tunnel(store, plan.zone, to)
-            yield from _add_host(store, host, material.Role.SERVER, to)
-        else:
-            yield from _add_host(store, host, material.Role.CLIENT, to)
+    with writing.begun(store, plans=plans) as lock:
+        locked = os.path.lexists(store.lock_path)
+        if not os.path.lexists(store.recipients_path):
+            yield from _begin(store)
+        to = store.recipients()
+        drafts = [draft for host, plan in plans.items() for draft in _drafts(store, host, plan, to)]
+        yield from people.news(store, lock, to)
+        old = store.secret_paths()
+        for draft in writing.write(store, lock if lock.files else lock.naming(to), None, drafts):
+            yield f"created {draft.path}"
+        if any(draft.seal.to for draft in drafts) and not old:
+            yield people.encrypted_to(to)
+        if not locked:
+            yield f"created {store.lock_path}"
+            if old:
+                yield "It does not have the secrets that were there. Type: ./vpc identities reencrypt"
 
 
-def reencrypt(store: Store) -> Iterator[str]:
-    """Encrypt every secret anew, to those whom recipients.txt names now; yield a line about each."""
-    to = store.recipients()
-    # All are read before one is written: a secret that cannot be read leaves the folder as it was.
-    for path in store.unlock():
-        files.replace(path, store.encrypted(path, to), SECRET)
-        yield f"encrypted {path} for {len(to)}"
+def _drafts(store: Store, host: str, plan: HostPlan, to: Sequence[Recipient]) -> Iterator[Draft]:
+    if isinstance(plan, NatPlan):
+        yield from _tunnel(store, plan.zone, to)
+        yield from _host(store, host, material.Role.SERVER, to)
+    else:
+        yield from _host(store, host, material.Role.CLIENT, to)
 
 
 def _refuse_lost_keys(store: Store, plans: Mapping[str, HostPlan]) -> None:
@@ -52,8 +60,8 @@ def _refuse_lost_keys(store: Store, plans: Mapping[str, HostPlan]) -> None:
             "\n".join(
                 f"{store.key_path(host)} is missing; peers trust its {store.certificate_path(host)}.\n"
                 f"Restore it: git restore {store.key_path(host)}\n"
-                f"If it is lost for good, give {host} a new identity: remove {store.certificate_path(host)}, "
-                "run this again, and deploy to every host."
+                f"If it is lost for good, give {host} a new identity: rm {store.certificate_path(host)} && "
+                f"{writing.ACCEPT} && ./vpc identities init; then deploy to every host."
                 for host in lost
             )
         )
@@ -65,42 +73,54 @@ def _begin(store: Store) -> Iterator[str]:
         raise CredentialsError(
             f"{store.recipients_path} is missing, but there are secrets, encrypted to the keys that it listed.\n"
             f"Restore it: git restore {store.recipients_path}\n"
-            "Or write it: the age public keys of all who shall read them, one per line."
+            "Or write it: the public keys of all who shall read them, one per line; then: ./vpc identities reencrypt"
         )
     if age.have_identity():
         identity = age.identity()
+        if not identity.public:
+            raise CredentialsError(
+                f"{identity.origin} does not say its public key. Write it to {store.recipients_path}, a line age1…, "
+                "and type: ./vpc identities init"
+            )
     else:
         identity = age.create_identity()
         yield f"created {identity.origin}, your age identity"
         yield "Back it up: without it nothing here can be read."
     text = (
-        "# The secret key to any of these age public keys decrypts the secrets in this folder.\n"
-        "# After adding one: ./vpc identities reencrypt\n"
+        "# The private key to any of these public keys decrypts the secrets in this folder.\n"
+        "# A person joins: ./vpc identities recipients add LINE; leaves: ./vpc identities recipients remove NAME\n"
         "# Removing one takes nothing back: who could read a secret may have kept it.\n"
     )
-    files.create(store.recipients_path, text + "".join(f"{key}\n" for key in identity.public), PUBLIC)
+    keys = [key for key in identity.public if key.startswith("age1")] or identity.public
+    lines = [recipients.named(key, _operator()).line for key in keys]
+    files.create(store.recipients_path, text + "".join(f"{line}\n" for line in lines), writing.PUBLIC)
     yield f"created {store.recipients_path}"
 
 
-def _add_host(store: Store, host: str, role: material.Role, to: Sequence[Recipient]) -> Iterator[str]:
+def _operator() -> str:
+    """Who is at it, for people: the user's name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return ""
+
+
+def _host(store: Store, host: str, role: material.Role, to: Sequence[Recipient]) -> Iterator[Draft]:
     key, key_path, certificate_path = None, store.key_path(host), store.certificate_path(host)
-    if not key_path.exists():
+    if not os.path.lexists(key_path):
         key = material.new_key()
-        files.create(key_path, age.encrypt(material.key_to_pem(key), to), SECRET)
-        yield f"created {key_path}"
-    if certificate_path.exists():
+        yield writing.secret(key_path, material.key_to_pem(key), to, new=True)
+    if os.path.lexists(certificate_path):
         store.certificate(host)  # a damaged one is found now rather than by the deploy
     else:
         certificate = material.certificate(key or store.key(host), host, role)
-        files.create(certificate_path, _for_people(host, certificate), PUBLIC)
-        yield f"created {certificate_path}"
+        yield writing.certificate(certificate_path, _for_people(host, certificate), certificate, new=True)
 
 
-def _add_tunnel(store: Store, zone: str, to: Sequence[Recipient]) -> Iterator[str]:
+def _tunnel(store: Store, zone: str, to: Sequence[Recipient]) -> Iterator[Draft]:
     path = store.tls_crypt_path(zone)
-    if not path.exists():
-        files.create(path, age.encrypt(material.new_static_key(), to), SECRET)
-        yield f"created {path}"
+    if not os.path.lexists(path):
+        yield writing.secret(path, material.new_static_key(), to, new=True)
 
 
 def _for_people(host: str, certificate: x509.Certificate) -> str:

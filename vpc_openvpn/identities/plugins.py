@@ -1,6 +1,6 @@
 """Keys of age's plugins, such as a YubiKey's: pyrage starts the program age-plugin-NAME, which has to be on the PATH.
 
-Decision record 0022 has why it is not the program `age` that does it.
+Decision record 0023 has why it is not the program `age` that does it.
 """
 
 import sys

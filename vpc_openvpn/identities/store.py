@@ -1,4 +1,4 @@
-"""The folder that holds the identities: its layout, and reading from it. Writing is in `identities.init`.
+"""The folder that holds the identities: its layout, and reading from it. Writing is in `identities.writing`.
 
     store = Store.from_environment(site_path())
     store.check(plans)                      # names all that is missing, at once, before anything is deployed
@@ -11,8 +11,10 @@ Every method raises CredentialsError, whose text says what to do. Secrets are de
 sooner: a run that needs none needs no age identity.
 """
 
+import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vpc_openvpn.identities import age, files, material, recipients
+from vpc_openvpn.identities import age, files, lock, material, recipients
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.site.plan import OFFICE, HostPlan
@@ -28,6 +30,7 @@ from vpc_openvpn.site.plan import OFFICE, HostPlan
 VARIABLE = "IDENTITIES"
 DEFAULT_FOLDER = "identities"  # beside the site file
 
+_INIT = "Type: ./vpc identities init"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
 _CREATED = re.compile(r"^Created: *(\d{4}-\d\d-\d\d)$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^Fingerprint: *(\S+)", re.MULTILINE)
@@ -54,6 +57,10 @@ class Store:
     def recipients_path(self) -> Path:
         return self.folder / "recipients.txt"
 
+    @property
+    def lock_path(self) -> Path:
+        return self.folder / lock.NAME
+
     def certificate_path(self, host: str) -> Path:
         return self.folder / f"{host}.crt"
 
@@ -69,13 +76,29 @@ class Store:
         A host needs its own key and, of each of its tunnels, the certificates of both ends and the tls-crypt
         key; so a run that is limited to one host asks for no more than that.
         """
-        needed = {path for plan in plans.values() for path in self._needed_by(plan)}
-        absent = sorted(path.name for path in needed if not path.exists())
+        files.check_directory(self.folder)
+        absent = sorted(path.name for path in self.needed(plans) if not path.exists())
         if absent:
             raise CredentialsError(
                 f"Missing in {self.folder}: {', '.join(absent)}.\n"
                 "Type: ./vpc identities init (or fetch them, if a colleague has made them)"
+                + (f"\n{other}" if (other := self.of_another_site(plans)) else "")
             )
+
+    def needed(self, plans: Mapping[str, HostPlan]) -> set[Path]:
+        """The files that the hosts of `plans` need."""
+        return {path for plan in plans.values() for path in self._needed_by(plan)}
+
+    def of_another_site(self, plans: Mapping[str, HostPlan]) -> str:
+        """What to type where the folder has NATs and none of them is in `plans`; else empty."""
+        nats = [host for host in self.hosts() if host != OFFICE]
+        known = {*plans, *(tunnel.nat_host for plan in plans.values() for tunnel in plan.tunnels)}
+        if not nats or known & {*nats}:
+            return ""
+        return (
+            f"{self.folder} has the identities of another site: {', '.join(nats)}.\n"
+            f"Set {VARIABLE} to this site's folder, or SITE to that site's file."
+        )
 
     def fingerprint(self, host: str) -> str:
         """The SHA-256 fingerprint of the host's certificate, which its peers pin: AA:BB:…"""
@@ -119,7 +142,53 @@ class Store:
         path = self.tls_crypt_path(zone)
         if not material.is_static_key(self._decrypt(path)):
             raise CredentialsError(f"{path} holds no OpenVPN static key.\nRestore it: git restore {path}")
+        self.refuse_twins()
         return self._decrypt(path)
+
+    def refuse_twins(self) -> None:
+        """Refuse two tunnels with one tls-crypt key, as far as their files are decrypted."""
+        same = defaultdict(list)
+        for path, secret in self._secrets.items():
+            if path.name.startswith(self.tls_crypt_path("").name.partition(".")[0]):
+                same[hashlib.sha256(secret.encode()).digest()].append(path)
+            del secret
+        for twins in same.values():
+            if len(twins) > 1:
+                raise CredentialsError(one_key(twins))
+
+    def recipients(self) -> list[Recipient]:
+        """Those who are to read the secrets, by recipients.txt."""
+        if not os.path.lexists(self.recipients_path):
+            raise CredentialsError(
+                f"{self.recipients_path} does not exist.\n"
+                + ("Restore it: git restore " + str(self.recipients_path) if self.folder.exists() else _INIT)
+            )
+        return recipients.read(self.recipients_path)
+
+    def lock(self) -> lock.Lock:
+        """What recipients.lock says; an empty one where there is none. Refused if it is damaged."""
+        if not os.path.lexists(self.lock_path):
+            return lock.Lock()
+        data = files.read(self.lock_path)
+        found = lock.parse(data.decode(errors="replace"))
+        if found is None:
+            what = "is two versions that git could not merge" if files.has_conflict(data) else "is damaged"
+            raise CredentialsError(
+                f"{self.lock_path} {what}.\n"
+                f"Restore it: git restore {self.lock_path}; or, if the other files are right, have it written anew: "
+                "./vpc identities reencrypt --accept"
+            )
+        return found.settled(self.sums())
+
+    def sums(self) -> dict[str, str]:
+        """What recipients.lock keeps of each file that is here, by its name."""
+        sums = {path.name: sum_of(files.read(path)) for path in self.secret_paths()}
+        return {**sums, **{self.certificate_path(host).name: self.fingerprint(host) for host in self.hosts()}}
+
+    def identity(self) -> age.AgeIdentity:
+        """The operator's identity, read once. Raises CredentialsError."""
+        self._identity = self._identity or age.identity()
+        return self._identity
 
     def hosts(self) -> list[str]:
         """Every host that has a certificate here."""
@@ -129,20 +198,11 @@ class Store:
         """Every encrypted file that is here."""
         return sorted(self.folder.glob("*.age"))
 
-    def unlock(self) -> list[Path]:
-        """Decrypt every secret that is here, so that none can fail later; their files."""
-        for path in self.secret_paths():
+    def unlock(self, paths: Sequence[Path]) -> None:
+        """Decrypt these secrets, so that none can fail later."""
+        for path in paths:
             self._decrypt(path)
-        return self.secret_paths()
-
-    def recipients(self) -> list[Recipient]:
-        """Those who are to read the secrets, by recipients.txt."""
-        return recipients.read(self.recipients_path)
-
-    def identity(self) -> age.AgeIdentity:
-        """The operator's identity, read once. Raises CredentialsError."""
-        self._identity = self._identity or age.identity()
-        return self._identity
+        self.refuse_twins()
 
     def encrypted(self, path: Path, to: Sequence[Recipient]) -> str:
         """The secret in `path`, encrypted to other recipients."""
@@ -167,8 +227,14 @@ class Store:
         path = self.certificate_path(host)
         if not path.exists():
             raise _absent(path)
-        text = files.read(path).decode(errors="replace")
-        pem = _PEM.search(text)
+        data = files.read(path)
+        if files.has_conflict(data):
+            raise CredentialsError(
+                f"{path} is two versions that git could not merge.\n"
+                f"Take one, and the same of {self.key_path(host).name}: git checkout --theirs {path} (or --ours)"
+            )
+        text = data.decode(errors="replace")
+        pem = _PEM.search(text.replace("\r\n", "\n"))
         try:
             cert = x509.load_pem_x509_certificate(pem.group().encode()) if pem else None
         except ValueError:
@@ -189,5 +255,20 @@ class Store:
         return cert
 
 
+def sum_of(data: bytes) -> str:
+    """The sum of a secret's file, whose ends of lines git may have written in the way of another system."""
+    return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def one_key(twins: Sequence[Path]) -> str:
+    """What to say of tunnels whose files hold the same tls-crypt key."""
+    names = " and ".join(str(path) for path in sorted(twins))
+    return (
+        f"{names} hold one and the same tls-crypt key, and each zone has its own.\n"
+        "Restore them: git restore, or the one that was copied: rm FILE, ./vpc identities reencrypt --accept, "
+        "./vpc identities init, then one deploy"
+    )
+
+
 def _absent(path: Path) -> CredentialsError:
-    return CredentialsError(f"{path} does not exist.\nType: ./vpc identities init")
+    return CredentialsError(f"{path} does not exist.\n{_INIT}")

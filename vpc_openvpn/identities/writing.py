@@ -1,0 +1,158 @@
+"""Writing to the store: a draft of every file is in memory, and in recipients.lock, before the first is written.
+
+    with writing.begun(store, accept=False) as lock:       # this run alone; the folder is as the lock says
+        drafts = [writing.secret(path, text, to), writing.certificate(path, text)]
+        for draft in writing.write(store, lock, to, drafts):
+            ...                                            # it is on the disk
+
+A process that was killed at any instant leaves each file old or new, and a lock that knows both.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from vpc_openvpn.identities import age, files, material
+from vpc_openvpn.identities import lock as locks
+from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.lock import Lock, Seal
+from vpc_openvpn.identities.recipients import Recipient
+from vpc_openvpn.identities.store import Store, sum_of
+from vpc_openvpn.site.plan import HostPlan
+
+# A secret file is ciphertext, for which git keeps no mode: this is the second lock, not the first.
+SECRET, PUBLIC = 0o600, 0o644
+
+OURS = ("recipients.*", "*.crt", "*.age")
+
+ACCEPT = "./vpc identities reencrypt --accept"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file to be: a secret's text is encrypted already. One that is `new` overwrites nothing."""
+
+    path: Path
+    text: str
+    seal: Seal
+    new: bool
+
+
+def secret(path: Path, text: str, to: Sequence[Recipient], *, new: bool) -> Draft:
+    """`text` encrypted to `to`, for the file `path`."""
+    try:
+        return encrypted(path, age.encrypt(text, to), to, new=new)
+    except CredentialsError as error:
+        reason = str(error)
+    del text
+    raise CredentialsError(reason)  # anew: the traceback of the first passes through what holds the text
+
+
+def encrypted(path: Path, text: str, to: Sequence[Recipient], *, new: bool) -> Draft:
+    """`text`, which is encrypted to `to`, for the file `path`."""
+    return Draft(path, text, Seal(sum_of(text.encode()), tuple(each.key for each in to)), new)
+
+
+def certificate(path: Path, text: str, cert: x509.Certificate, *, new: bool) -> Draft:
+    """A certificate's file: `text` has the lines for people, and the PEM of `cert`."""
+    return Draft(path, text, Seal(material.fingerprint(cert)), new)
+
+
+@contextmanager
+def begun(store: Store, *, accept: bool = False, plans: Mapping[str, HostPlan] | None = None) -> Iterator[Lock]:
+    """While the block runs no other process of ours writes to the store; yields what recipients.lock says.
+
+    Raises CredentialsError where the files are not those of the lock, unless `accept`: then they are unknown to it.
+    With `plans`, which is for `init`, files that are gone may be those that no host of these needs, and certificates
+    whose key is there.
+    """
+    files.check_directory(store.folder)
+    if not store.folder.exists():
+        raise CredentialsError(f"{store.folder} does not exist.\nType: ./vpc identities init")
+    with files.exclusive(store.folder, *OURS):
+        yield _accepted(store) if accept else _agreed(store, plans)
+
+
+def write(store: Store, lock: Lock, to: Sequence[Recipient] | None, drafts: Sequence[Draft]) -> Iterator[Draft]:
+    """Write the files, and yield each once it is there. Raises CredentialsError.
+
+    `to` are the recipients that every secret is encrypted to after that; None where others are left as they are.
+    """
+    planned = lock.planning({draft.path.name: draft.seal for draft in drafts})
+    if drafts:
+        _save(store, planned)
+    for draft in drafts:
+        mode = SECRET if draft.seal.to else PUBLIC
+        (files.create if draft.new else files.replace)(draft.path, draft.text, mode)
+        yield draft
+    sums = store.sums()
+    for host in store.hosts():  # one that was there before there was a lock
+        name = store.certificate_path(host).name
+        if name not in planned.files:
+            planned = planned.planning({name: Seal(sums[name])})
+    _save(store, (planned if to is None else planned.naming(to)).settled(sums))
+
+
+def disagreements(store: Store, lock: Lock) -> list[str]:
+    """Where the files are not those of the lock, by name."""
+    sums, found = store.sums(), list[str]()
+    for name in lock.others(sums):
+        entry, path = lock.files[name], store.folder / name
+        if path.suffix == ".crt" and entry.now:
+            found.append(
+                f"The identity of {path.stem} is another than recipients.lock has: "
+                f"{sums[name]}, and it was {entry.now.sum}."
+            )
+        else:
+            found.append(f"{path} is another file than recipients.lock has.")
+    for name in lock.lost(sums):
+        path = store.folder / name
+        more = ": `./vpc identities init` makes it from its key" if path in _made_again(store, lock, sums) else ""
+        found.append(f"{path} is missing, and recipients.lock has it{more}.")
+    return found
+
+
+def what_to_type(store: Store) -> str:
+    """How to go on where files and lock disagree."""
+    return (
+        "A backup was restored, a file was lost, or another than `./vpc identities` wrote it. "
+        f"Look: git log --stat -- {store.folder}\n"
+        f"Restore it: git restore {store.folder}\n"
+        f"If the files are as they should be: {ACCEPT}"
+    )
+
+
+def _agreed(store: Store, plans: Mapping[str, HostPlan] | None) -> Lock:
+    lock = store.lock()
+    if plans is not None:
+        needed = {path.name for path in store.needed(plans)}
+        sums = store.sums()
+        made = {path.name for path in _made_again(store, lock, sums)}
+        lock = lock.without([name for name in lock.lost(sums) if name not in needed or name in made])
+    if wrong := disagreements(store, lock):
+        raise CredentialsError("\n".join([*wrong, what_to_type(store)]))
+    return lock
+
+
+def _made_again(store: Store, lock: Lock, sums: Mapping[str, str]) -> set[Path]:
+    """Certificates that are gone, and whose key is there."""
+    gone = [store.folder / name for name in lock.lost(sums) if name.endswith(".crt")]
+    return {path for path in gone if store.key_path(path.stem).name in sums}
+
+
+def _accepted(store: Store) -> Lock:
+    try:
+        return store.lock().accepting(store.sums())
+    except CredentialsError:
+        files.read(store.lock_path)  # what is no file is not replaced
+        return Lock()
+
+
+def _save(store: Store, lock: Lock) -> None:
+    text = locks.text(lock)
+    if not os.path.lexists(store.lock_path) or files.read(store.lock_path).decode(errors="replace") != text:
+        files.replace(store.lock_path, text, PUBLIC)
