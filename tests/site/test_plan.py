@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import EXAMPLE_SITE
 from tests.site.strategies import Data, sites
 from vpc_openvpn.site.load import load
-from vpc_openvpn.site.model import NUMBERS, Site
+from vpc_openvpn.site.model import NUMBERS, Alerts, Identities, Site
 from vpc_openvpn.site.plan import (
     AVOIDED,
     DETOUR_PREFERENCE,
@@ -276,3 +276,17 @@ def test_names_of_tables_say_what_they_are_for() -> None:
     named = {table.id: table.name for table in office_of(example()).tables}
     assert named[7001] == "hold-zone-a" and named[7900] == "vpc-zones"
     assert list(named) == sorted(named) and len(set(named.values())) == len(named)
+
+
+def test_an_alert_goes_by_the_sites_own_age_of_an_identity_unless_it_has_one() -> None:
+    site = load(EXAMPLE_SITE)
+    days = {}
+    for alerts in ({"command": "/bin/tell"}, {"command": "/bin/tell", "identities": 90}):
+        for identities in ({}, {"max_age_days": 730}):
+            data = site.model_copy(
+                update={"alerts": Alerts.model_validate(alerts), "identities": Identities.model_validate(identities)}
+            )
+            found = cast(OfficePlan, plan(data)["office"]).alerts
+            assert found is not None
+            days["identities" in alerts, bool(identities)] = found.identities
+    assert days == {(False, False): 365, (False, True): 730, (True, False): 90, (True, True): 90}

@@ -569,7 +569,7 @@ class Alerts(Section):
 
     `command` is a program on the router, run as `user` (None: one that systemd makes); `heartbeat` a URL, fetched every
     minute while all is well. `after` in seconds: a detour that is shorter is not said. `identities` in days: one that
-    is older is due.
+    is older is due; without it the site's `identities.max_age_days` counts.
     """
 
     command: Annotated[str, PlainValidator(_program)] | None = None
@@ -585,6 +585,12 @@ class Alerts(Section):
         if self.command is None and self.user is not None:
             raise refuse("is for the command, and there is none", "write alerts.command, or leave it out", at=("user",))
         return self
+
+
+class Identities(Section):
+    """What the site asks of its identities: a host's that is older than `max_age_days` is due for a new one."""
+
+    max_age_days: Annotated[int, PlainValidator(_whole(1, 3650))] | None = None
 
 
 class Site(Section):
@@ -604,6 +610,7 @@ class Site(Section):
     tunnels: Tunnels = Tunnels()
     metrics: Annotated[Literal["on", "files", "off"], PlainValidator(_one_of("on", "files", "off"))] = "off"
     alerts: Alerts | None = None
+    identities: Identities = Identities()
     zones: Annotated[tuple[Zone, ...], BeforeValidator(_listed(1, MOST_ZONES))] = Field(
         description="one block for each availability zone",
         examples=["[{name: …, subnets: …, nat: …}], as in site.example.yml"],

@@ -303,8 +303,16 @@ def _office_plan(site: Site, tunnels: Mapping[str, Tunnel]) -> OfficePlan:
         probes={zone.name: zone.probe for zone in site.zones if zone.probe},
         health_checks=() if single else tuple(_health_check(site, zone, tunnels) for zone in site.zones),
         metrics=site.metrics,
-        alerts=site.alerts,
+        alerts=_alerts(site),
     )
+
+
+def _alerts(site: Site) -> Alerts | None:
+    """With the site's own age of an identity that is due, where `alerts` has none."""
+    limit = site.identities.max_age_days
+    if site.alerts is None or limit is None or "identities" in site.alerts.model_fields_set:
+        return site.alerts
+    return site.alerts.model_copy(update={"identities": limit})
 
 
 def _single(tunnels: Mapping[str, Tunnel]) -> Connection:
