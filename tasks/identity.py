@@ -16,12 +16,14 @@ from vpc_openvpn.site.plan import OFFICE, HostPlan, OfficePlan
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A host's, as files on it, and the fingerprints that it pins: `tls_crypt` by zone, `peers` by host."""
+    """A host's, as files on it, and the fingerprints that it pins: `tls_crypt` by zone, `peers` by host. In a rotation
+    a peer has two.
+    """
 
     certificate: File
     private_key: File
     tls_crypt: Mapping[str, File]
-    peers: Mapping[str, str]
+    peers: Mapping[str, tuple[str, ...]]
 
     def __iter__(self) -> Iterator[File]:
         """All its files."""
@@ -38,7 +40,7 @@ def of(plan: HostPlan, store: Store) -> Identity:
             tunnel.zone: File(paths.tls_crypt(tunnel.zone), HiddenValue(store.tls_crypt(tunnel.zone)), mode="600")
             for tunnel in plan.tunnels
         },
-        {peer: store.fingerprint(peer) for peer in peers},
+        {peer: store.pins(peer) for peer in peers},
     )
 
 

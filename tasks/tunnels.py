@@ -43,7 +43,7 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
         certificate=paths.CERTIFICATE,
         private_key=paths.PRIVATE_KEY,
         keys={tunnel.zone: paths.tls_crypt(tunnel.zone) for tunnel in connection.tunnels},
-        peer_fingerprints=[identity.peers[tunnel.nat_host] for tunnel in connection.tunnels],
+        peer_fingerprints=[pin for tunnel in connection.tunnels for pin in identity.peers[tunnel.nat_host]],
         up_script=paths.TUNNEL_UP,
         buffers=BUFFERS,
     )
@@ -64,7 +64,7 @@ def _nat_end(plan: NatPlan, identity: Identity) -> End:
         certificate=paths.CERTIFICATE,
         private_key=paths.PRIVATE_KEY,
         tls_crypt=paths.tls_crypt(plan.zone),
-        peer_fingerprint=identity.peers[OFFICE],
+        peer_fingerprints=identity.peers[OFFICE],
         client_config_dir=paths.CLIENTS,
         buffers=BUFFERS,
     )

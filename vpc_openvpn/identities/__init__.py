@@ -9,6 +9,7 @@ encrypted with age:
     <host>.crt              public: the certificate, its fingerprint above it in plain text
     <host>.key.age          the host's private key
     tunnel-<zone>.key.age   the tls-crypt key of that zone's tunnel
+    *.next.*, *.old.*       while a rotation is under way: what is to come, and what was (`rotation`)
 
 Layers, each importing only those above it:
     errors      the one exception that leaves this package
@@ -25,4 +26,6 @@ Layers, each importing only those above it:
     writing     the folder: every file is noted in recipients.lock before it is written
     people      who can read: added, removed, checked; `./vpc identities recipients`, `reencrypt`
     init        what `./vpc identities init` adds to the folder
+    rotation    another identity in place of one, in stages that the files tell
+    report      what the folder holds, how old it is, what is due; what hosts run, compared with it
 """

@@ -114,7 +114,7 @@ def _host(store: Store, host: str, role: material.Role, to: Sequence[Recipient])
         store.certificate(host)  # a damaged one is found now rather than by the deploy
     else:
         certificate = material.certificate(key or store.key(host), host, role)
-        yield writing.certificate(certificate_path, _for_people(host, certificate), certificate, new=True)
+        yield writing.certificate(certificate_path, for_people(host, certificate), certificate, new=True)
 
 
 def _tunnel(store: Store, zone: str, to: Sequence[Recipient]) -> Iterator[Draft]:
@@ -123,7 +123,7 @@ def _tunnel(store: Store, zone: str, to: Sequence[Recipient]) -> Iterator[Draft]
         yield writing.secret(path, material.new_static_key(), to, new=True)
 
 
-def _for_people(host: str, certificate: x509.Certificate) -> str:
+def for_people(host: str, certificate: x509.Certificate) -> str:
     """A certificate file: what a reviewer looks at, and the PEM below it. `Store` checks that they agree."""
     return (
         f"Host:        {host}\n"

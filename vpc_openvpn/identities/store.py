@@ -2,7 +2,7 @@
 
     store = Store.from_environment(site_path())
     store.check(plans)                      # names all that is missing, at once, before anything is deployed
-    store.fingerprint("nat-us-east-1a")     # what the office pins
+    store.pins("nat-us-east-1a")            # what the office pins: one fingerprint, in a rotation two
     store.certificate("office")             # PEM
     store.private_key("office")             # PEM; decrypted now, kept in memory
     store.tls_crypt("us-east-1a")           # OpenVPN static key
@@ -28,6 +28,7 @@ from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.site.plan import OFFICE, HostPlan
 
 VARIABLE = "IDENTITIES"
+NEXT, OLD = "next", "old"  # in a file's name: of an identity that is to come, and of one that was (identities.rotation)
 DEFAULT_FOLDER = "identities"  # beside the site file
 
 _INIT = "Type: ./vpc identities init"
@@ -61,14 +62,14 @@ class Store:
     def lock_path(self) -> Path:
         return self.folder / lock.NAME
 
-    def certificate_path(self, host: str) -> Path:
-        return self.folder / f"{host}.crt"
+    def certificate_path(self, host: str, which: str = "") -> Path:
+        return self.folder / f"{_named(host, which)}.crt"
 
-    def key_path(self, host: str) -> Path:
-        return self.folder / f"{host}.key.age"
+    def key_path(self, host: str, which: str = "") -> Path:
+        return self.folder / f"{_named(host, which)}.key.age"
 
-    def tls_crypt_path(self, zone: str) -> Path:
-        return self.folder / f"tunnel-{zone}.key.age"
+    def tls_crypt_path(self, zone: str, which: str = "") -> Path:
+        return self.folder / f"{_named(f'tunnel-{zone}', which)}.key.age"
 
     def check(self, plans: Mapping[str, HostPlan]) -> None:
         """Raise one CredentialsError that lists every file that the hosts of `plans`, keyed by name, lack.
@@ -100,27 +101,39 @@ class Store:
             f"Set {VARIABLE} to this site's folder, or SITE to that site's file."
         )
 
-    def fingerprint(self, host: str) -> str:
-        """The SHA-256 fingerprint of the host's certificate, which its peers pin: AA:BB:…"""
-        return material.fingerprint(self._certificate(host))
+    def fingerprint(self, host: str, which: str = "") -> str:
+        """The SHA-256 fingerprint of the host's certificate: AA:BB:…"""
+        return material.fingerprint(self._certificate(host, which))
+
+    def pins(self, host: str) -> tuple[str, ...]:
+        """The fingerprints that the host's peers accept: its own and, while it is given another, that as well."""
+        others = [which for which in (NEXT, OLD) if self.certificate_path(host, which).exists()]
+        return tuple(sorted({self.fingerprint(host), *(self.fingerprint(host, which) for which in others)}))
 
     def certificate(self, host: str) -> str:
         """The host's certificate as PEM, without the lines for people above it."""
         return material.certificate_to_pem(self._certificate(host))
 
     def private_key(self, host: str) -> str:
-        """The host's private key as PEM (PKCS 8), decrypted. Refused if it is not its certificate's."""
-        if not material.belongs(self.key(host), self._certificate(host)):
-            key, certificate = self.key_path(host), self.certificate_path(host)
-            raise CredentialsError(
-                f"{key} is not the key of {certificate}.\n"
-                f"Restore both from one commit: git restore --source COMMIT {key} {certificate}"
-            )
-        return self._decrypt(self.key_path(host))
+        """The host's private key as PEM (PKCS 8), decrypted. Refused if it is not its certificate's.
 
-    def key(self, host: str) -> ec.EllipticCurvePrivateKey:
-        """The host's private key, decrypted, whether it has a certificate yet or not."""
+        A rotation gives the host its next certificate in one step, and the key of it in another: between the two the
+        key is still the next one.
+        """
+        certificate = self._certificate(host)
+        for which in ("", NEXT):
+            path = self.key_path(host, which)
+            if (not which or path.exists()) and material.belongs(self.key(host, which), certificate):
+                return self._decrypt(path)
         path = self.key_path(host)
+        raise CredentialsError(
+            f"{path} is not the key of {self.certificate_path(host)}.\n"
+            f"Restore both from one commit: git restore --source COMMIT {path} {self.certificate_path(host)}"
+        )
+
+    def key(self, host: str, which: str = "") -> ec.EllipticCurvePrivateKey:
+        """The host's private key, decrypted, whether it has a certificate yet or not."""
+        path = self.key_path(host, which)
         key = material.key_from_pem(self._decrypt(path))
         if key is None:
             raise CredentialsError(f"{path} holds no private key.\nRestore it: git restore {path}")
@@ -192,7 +205,7 @@ class Store:
 
     def hosts(self) -> list[str]:
         """Every host that has a certificate here."""
-        return sorted(path.stem for path in self.folder.glob("*.crt"))
+        return sorted(path.stem for path in self.folder.glob("*.crt") if path.suffixes == [".crt"])
 
     def secret_paths(self) -> list[Path]:
         """Every encrypted file that is here."""
@@ -222,9 +235,9 @@ class Store:
             self._secrets[path] = self.identity().decrypt(path)
         return self._secrets[path]
 
-    def _certificate(self, host: str) -> x509.Certificate:
+    def _certificate(self, host: str, which: str = "") -> x509.Certificate:
         """The host's certificate. Refused if the lines above it, which people review, say otherwise."""
-        path = self.certificate_path(host)
+        path = self.certificate_path(host, which)
         if not path.exists():
             raise _absent(path)
         data = files.read(path)
@@ -268,6 +281,10 @@ def one_key(twins: Sequence[Path]) -> str:
         "Restore them: git restore, or the one that was copied: rm FILE, ./vpc identities reencrypt --accept, "
         "./vpc identities init, then one deploy"
     )
+
+
+def _named(name: str, which: str) -> str:
+    return f"{name}.{which}" if which else name
 
 
 def _absent(path: Path) -> CredentialsError:
