@@ -11,6 +11,7 @@ from vpc_openvpn_monitor import (
     bird,
     drains,
     filters,
+    hold,
     hooks,
     host,
     kernel,
@@ -32,6 +33,9 @@ USAGE = """usage: vpc-openvpn-monitor run             ask through every tunnel, 
        vpc-openvpn-monitor drain ZONE      new connections to ZONE take a detour, until it is given back
        vpc-openvpn-monitor give-back ZONE
        vpc-openvpn-monitor leaving NUMBER  this tunnel is about to stop; for its unit
+       vpc-openvpn-monitor hold INTERFACE NETWORK…
+                                           what is for NETWORK and not from INTERFACE waits in this host's kernel, until
+                                           SIGTERM, 30 s at most; for a rotation of identities
        vpc-openvpn-monitor settle          write what BIRD reads, before BIRD starts; for its unit
        vpc-openvpn-monitor keep            put back what another program removes of the last deploy; for its unit
        vpc-openvpn-monitor alerts          run the operator's command for what happens; for its unit"""
@@ -45,6 +49,12 @@ def main(arguments: list[str]) -> int:
             return _keep()
         if arguments == ["alerts"]:
             return _alert()
+        if arguments[:1] == ["unhold"] and len(arguments) == 2:
+            hold.undo(arguments[1])
+            return 0
+        if arguments[:1] == ["hold"] and len(arguments) > 2:
+            print(f"{hold.run(arguments[2:], arguments[1])} packets have waited, and go on")
+            return 0
         found = site.read(SITE)
         return _do(found, arguments)
     except (OSError, orders.OrderError, orders.NoMonitor, bird.BirdError) as error:

@@ -18,6 +18,7 @@ from vpc_openvpn.remote.facts import FileState, HostState, State, UnansweredErro
 from vpc_openvpn.remote.files import File, sums
 from vpc_openvpn.remote.lock import Locks
 from vpc_openvpn.remote.per_run import of_run
+from vpc_openvpn.remote.rollout import Rollout
 
 SETTINGS = File("/etc/sysctl.d/x.conf", "net.ipv4.ip_forward = 1\n")
 AS_WRITTEN = {SETTINGS.path: FileState("file", "644", "root", "root", SETTINGS.sha256)}
@@ -258,3 +259,48 @@ def test_nonsense_in_what_keeps_a_firewall_from_being_loaded_is_no_traceback() -
 
     with pytest.raises(UnansweredError, match="makes no sense"):
         list(Loaded(**LOADED_WITH, objection=objection).commands(State()))
+
+
+UNITS = {"@local": "x.service", "elsewhere": "y.service"}
+
+
+def beside(monkeypatch: pytest.MonkeyPatch, said: str, **arguments: Any) -> tuple[list[object], list[str]]:
+    """What `beside` yields while a run is under way and the host answers each question with `said`; what was asked."""
+    asked: list[str] = []
+
+    def answers(probe: Any) -> str:
+        asked.append(probe.commands)
+        return said
+
+    monkeypatch.setattr(operations, "ask", answers)
+    monkeypatch.setattr(PyinfraState, "is_executing", True)
+    return list(operations.beside._inner(group="zone", **{"units": UNITS, "script": "do it", **arguments})), asked
+
+
+@pytest.mark.parametrize(
+    "outdated", [{}, {"@local": {"z.service"}}, {"@local": {"x.service"}}, {"elsewhere": {"y.service"}}]
+)
+def test_what_is_done_around_a_restart_is_done_for_a_restart_alone(
+    monkeypatch: pytest.MonkeyPatch, outdated: dict[str, set[str]]
+) -> None:
+    of_run(Rollout).outdated = outdated
+    concerned = any(outdated.get(host, set()) & {unit} for host, unit in UNITS.items())
+    assert beside(monkeypatch, "") == ([], ["do it"] if concerned else [])
+    assert beside(monkeypatch, "", script="") == ([], [])
+    assert beside(monkeypatch, "", units=None) == ([], ["do it"])
+
+
+def test_what_is_wrong_around_a_restart_ends_the_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = of_run(Rollout)
+    commands, _ = beside(monkeypatch, "no way\n", units=None)
+    assert [type(command) for command in commands] == [FunctionCommand] and rollout.failed == "zone"
+    # Nothing more is done, but for what has to be undone.
+    assert beside(monkeypatch, "", units=None) == ([], [])
+    assert beside(monkeypatch, "", units=None, always=True) == ([], ["do it"])
+
+
+def test_an_objection_comes_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands, asked = beside(
+        monkeypatch, "shown", units=None, question="show", objection=lambda said: f"not with {said}"
+    )
+    assert len(commands) == 1 and asked == ["show"] and of_run(Rollout).failed == "zone"

@@ -4,7 +4,7 @@ Nothing here depends on what an earlier operation of the same run did, but for t
 effects, and for a rollout, which is one object (`rollout.Rollout`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import ParamSpec, Protocol
 
@@ -158,6 +158,33 @@ def restarted(group: str, service: Service | None, crosses: str, answers: str, c
             yield failure(f"{complaint}:\n{causes.rstrip()}")
         else:
             rollout.begun.discard(group)
+
+
+@careful
+def beside(
+    group: str,
+    units: Mapping[str, str] | None,
+    script: str,
+    question: str = "",
+    objection: Callable[[str], str] | None = None,
+    always: bool = False,
+) -> Commands:
+    """Around the restarts of a `group`: run the shell script `script`, which prints what is wrong, where one of
+    `units`, by host's name, is restarted in this run; where there are none, in any run.
+
+    It is not run where `objection` finds a reason against it in what the commands `question` print. Where something is
+    wrong this host fails, and nothing is restarted any more in this run, on any host; then, too, a script runs that is
+    to run `always`. Call it on every host, with an empty script where the host has no part in it.
+    """
+    rollout = of_run(Rollout)
+    concerned = units is None or any(unit in rollout.outdated.get(name, ()) for name, unit in units.items())
+    if not script or not state.is_executing or not concerned or (rollout.failed and not always):
+        return
+    wrong = objection(ask(Probe(question))) if objection else ""
+    wrong = wrong or ask(Probe(script)).strip()
+    if wrong:
+        rollout.failed = rollout.failed or group
+        yield failure(f"{group}: {wrong}")
 
 
 @careful
