@@ -31,10 +31,14 @@ def test_a_bad_site_is_reported_and_nothing_made(desk: Desk) -> None:
 def test_show_prints_fingerprints(desk: Desk) -> None:
     desk.vpc("init")
     store = desk.store()
-    names = ["nat-us-east-1a", "nat-us-east-1b", "office"]
-    assert desk.vpc("show").out == "".join(f"{name:14}  {store.fingerprint(name)}\n" for name in names)
+    names = ["office", "nat-us-east-1a", "nat-us-east-1b"]
+    lines = desk.vpc("show").out.splitlines()
+    assert [line.split() for line in lines[:3]] == [[name, store.fingerprint(name), "0", "days"] for name in names]
+    assert [line.split()[2] for line in lines[3:5]] == ["us-east-1a", "us-east-1b"]
     shown = json.loads(desk.vpc("show", "--json").out)
-    assert shown == {name: {"fingerprint": store.fingerprint(name)} for name in names}
+    found = {row["host"]: row["fingerprint"] for row in shown["identities"] if "host" in row}
+    assert found == {name: store.fingerprint(name) for name in names}
+    assert [row["zone"] for row in shown["identities"] if "zone" in row] == ["us-east-1a", "us-east-1b"]
 
 
 def test_show_without_certificates_is_an_error(desk: Desk) -> None:

@@ -62,14 +62,15 @@ def test_a_fingerprint_is_of_the_certificates_der_form() -> None:
 
 
 def test_a_static_key_is_what_openvpn_genkey_writes() -> None:
-    # Line by line what OpenVPN 2.6.14 wrote: 3 comments, BEGIN, 16 lines of 16 bytes in lower case, END.
+    # Line by line what OpenVPN 2.6.14 wrote, and a line that says when: 4 comments, BEGIN, 16 lines of 16 bytes, END.
     text = material.new_static_key()
     lines = text.splitlines()
     assert text.endswith("-----END OpenVPN Static key V1-----\n")
-    assert lines[:4] == ["#", "# 2048 bit OpenVPN static key", "#", "-----BEGIN OpenVPN Static key V1-----"]
-    assert len(lines) == 21
-    assert all(re.fullmatch("[0-9a-f]{32}", line) for line in lines[4:20])
-    assert len(set(lines[4:20])) == 16
+    assert lines[:2] == ["#", "# 2048 bit OpenVPN static key"] and lines[2].startswith("# created: 20")
+    assert lines[3:5] == ["#", "-----BEGIN OpenVPN Static key V1-----"]
+    assert len(lines) == 22
+    assert all(re.fullmatch("[0-9a-f]{32}", line) for line in lines[5:21])
+    assert len(set(lines[5:21])) == 16
     assert material.is_static_key(text)
     assert text != material.new_static_key()
 

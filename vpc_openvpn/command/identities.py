@@ -1,21 +1,22 @@
-"""The identities that tunnels trust: made, shown, encrypted anew; and who can read them."""
-
-import json
+"""The identities that tunnels trust: made, shown, replaced, encrypted anew; and who can read them."""
 
 import click
 
-from vpc_openvpn.command.names import as_json
+from vpc_openvpn.command.identities_show import show
 from vpc_openvpn.command.recipients import recipients
 from vpc_openvpn.identities import init as adding
 from vpc_openvpn.identities import people
-from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
 
 
 @click.group()
 def identities() -> None:
-    """Create and show keys and certificates."""
+    """Create, show and replace identities."""
+
+
+for each in (show,):
+    identities.add_command(each)
 
 
 @identities.command()
@@ -34,25 +35,6 @@ def init() -> None:
         click.echo(f"Commit {store.folder} to git: its secrets are encrypted, its other files are public.")
     else:
         click.echo(f"Nothing to do: {store.folder} has what the site's {len(plans)} hosts need.")
-
-
-@identities.command()
-@as_json
-def show(json_output: bool) -> None:
-    """Print each host's fingerprint.
-
-    Its peers trust the certificate with that fingerprint.
-    """
-    store = Store.from_environment(site_path())
-    found = {host: store.fingerprint(host) for host in store.hosts()}
-    if not found:
-        raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")
-    if json_output:
-        click.echo(json.dumps({host: {"fingerprint": text} for host, text in found.items()}, indent=2))
-        return
-    width = max(map(len, found))
-    for host, fingerprint in found.items():
-        click.echo(f"{host:{width}}  {fingerprint}")
 
 
 @identities.command()

@@ -111,13 +111,16 @@ def belongs(key: ec.EllipticCurvePrivateKey, cert: x509.Certificate) -> bool:
 
 
 def new_static_key() -> str:
-    """A key for `tls-crypt`, 2048 bits, as `openvpn --genkey tls-crypt` of 2.6 writes it."""
+    """A key for `tls-crypt`, 2048 bits, as `openvpn --genkey tls-crypt` of 2.6 writes it, and when it was made: nothing
+    else of it says so. OpenVPN reads from the dashes on.
+    """
     digits = secrets.token_hex(256)
     lines = [digits[start : start + 32] for start in range(0, len(digits), 32)]
     return "\n".join(
         [
             "#",
             "# 2048 bit OpenVPN static key",
+            f"# created: {datetime.now(UTC):%Y-%m-%d}",
             "#",
             "-----BEGIN OpenVPN Static key V1-----",
             *lines,

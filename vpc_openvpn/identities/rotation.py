@@ -17,7 +17,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part])
 def _next_tls_crypt(store: Store, part: Part, to: Sequence[age.Recipient]) -> Iterator[str]:
     path = part.key(store, NEXT)
     if not path.exists():
-        files.create(path, age.encrypt(f"{_created()}{material.new_static_key()}", to), init.SECRET)
+        files.create(path, age.encrypt(material.new_static_key(), to), init.SECRET)
         yield f"created {path}"
 
 
@@ -167,11 +166,6 @@ def discard(store: Store, wanted: Iterable[Part]) -> None:
             if certificate := part.certificate(store, which):
                 _remove(certificate)
             _remove(part.key(store, which))
-
-
-def _created() -> str:
-    """A line for a tls-crypt key's file, which says nothing of it in the clear. OpenVPN reads from its first dashes."""
-    return f"# created: {datetime.now(UTC):%Y-%m-%d}\n"
 
 
 def _keep(path: Path, copy: Path) -> None:

@@ -37,12 +37,24 @@ MOST = 1 << 22  # bytes of an answer; a report of 16 zones is 20 kB, and a route
 class Hosts:
     """The site's hosts, asked again and again: a connection is kept for as long as it answers."""
 
-    def __init__(self, plans: Mapping[str, HostPlan], connect: float = CONNECT) -> None:
-        """Raises UnusableKeyError. May ask for the passphrase of an ssh key."""
+    def __init__(
+        self,
+        plans: Mapping[str, HostPlan],
+        connect: float = CONNECT,
+        *,
+        script: str = "",
+        reading: Callable[[str], Answer] | None = None,
+    ) -> None:
+        """By default each host is asked for its report. `script` is another question, which may change nothing, and
+        `reading` makes an answer of what it prints.
+
+        Raises UnusableKeyError. May ask for the passphrase of an ssh key.
+        """
         host_keys.adopt()
         keys = {plan.ssh.key: ssh_keys.load(plan.ssh.key) for plan in plans.values() if plan.ssh.key}
+        asked = (connect, script or SCRIPT, reading)
         self._lines = {
-            name: _Line(plan.ssh, keys[plan.ssh.key] if plan.ssh.key else None, connect) for name, plan in plans.items()
+            name: _Line(plan.ssh, keys[plan.ssh.key] if plan.ssh.key else None, *asked) for name, plan in plans.items()
         }
 
     def answers(self) -> dict[str, Answer]:
@@ -80,8 +92,16 @@ class _Client(SSHClient):
 class _Line:
     """To one host. Used by one thread at a time."""
 
-    def __init__(self, ssh: Ssh, key: PKey | None, connect: float) -> None:
+    def __init__(
+        self,
+        ssh: Ssh,
+        key: PKey | None,
+        connect: float,
+        script: str = SCRIPT,
+        reading: Callable[[str], Answer] | None = None,
+    ) -> None:
         self._ssh, self._key, self._connect = ssh, key, connect
+        self._script, self._reading = script, reading or read
         self._client: SSHClient | None = None
         self._busy = threading.Lock()
 
@@ -89,7 +109,7 @@ class _Line:
         if not self._busy.acquire(blocking=False):
             return Answer(None, "it has not answered the question before")
         try:
-            return read(self._ask())
+            return self._reading(self._ask())
         except _RefusedError as refused:
             return Answer(None, refused.args[0], refused.args[1])
         finally:
@@ -153,7 +173,7 @@ class _Line:
             sudo = "" if self._ssh.user == "root" else "sudo -H -n "
             channel.settimeout(STEP)
             channel.set_combine_stderr(True)
-            channel.exec_command(f"{sudo}{interpreter()} -c '{enclosed(SCRIPT)}'")
+            channel.exec_command(f"{sudo}{interpreter()} -c '{enclosed(self._script)}'")
             channel.shutdown_write()
             return _said(channel)
         finally:
@@ -183,7 +203,7 @@ def _said(channel: Channel) -> str:
 
 
 def read(text: str) -> Answer:
-    """What a host has printed, as an answer."""
+    """What a host has printed as its report."""
     if text.strip() == Refusal.UNDEPLOYED.value:
         return Answer(None, "nothing of this site is there yet", Refusal.UNDEPLOYED)
     if text.strip() == Refusal.OLDER.value:
