@@ -159,8 +159,10 @@ def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
         ("vpc trust o", ["office"]),
         ("vpc drift --l", ["--limit"]),
         ("vpc plan --limit of", ["office"]),
-        ("vpc identities ", ["init", "recipients", "reencrypt", "show"]),
+        ("vpc identities ", ["init", "recipients", "reencrypt", "revoke", "rotate", "show"]),
         ("vpc identities recipients ", ["add", "check", "list", "remove"]),
+        ("vpc identities rotate ", ["us-east-1a", "us-east-1b", "office", "all"]),
+        ("vpc identities revoke ", ["us-east-1a", "us-east-1b", "office"]),
     ],
 )
 def test_bash_completes_verbs_options_and_names(tmp_path: Path, words: str, completed: list[str]) -> None:

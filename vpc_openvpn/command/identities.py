@@ -2,6 +2,7 @@
 
 import click
 
+from vpc_openvpn.command.identities_rotate import revoke, rotate
 from vpc_openvpn.command.identities_show import show
 from vpc_openvpn.command.recipients import recipients
 from vpc_openvpn.identities import init as adding
@@ -15,7 +16,7 @@ def identities() -> None:
     """Create, show and replace identities."""
 
 
-for each in (show,):
+for each in (show, rotate, revoke):
     identities.add_command(each)
 
 

@@ -104,7 +104,17 @@ def accept(*accepted: tuple[Ssh, PKey]) -> None:
 
     Raises OSError where it cannot be written.
     """
-    file, hosts = accepted[0][0].known_hosts.resolve(), {name(ssh): key for ssh, key in accepted}
+    _rewrite(accepted[0][0].known_hosts, {name(ssh): f"{name(ssh)} {_public(key)}\n" for ssh, key in accepted})
+
+
+def forget(ssh: Ssh) -> None:
+    """No key is accepted for the host any more, until one is again. As with `accept`, other hosts' lines stay."""
+    _rewrite(ssh.known_hosts, {name(ssh): ""})
+
+
+def _rewrite(path: Path, hosts: Mapping[str, str]) -> None:
+    """The lines about each of `hosts` go, and the one beside it comes."""
+    file = path.resolve()
     lines = _lines(file)
     for host in hosts:
         lines = [_without(line, host) for line in lines]
@@ -113,7 +123,7 @@ def accept(*accepted: tuple[Ssh, PKey]) -> None:
         kept += "\n"
     fresh = file.with_name(f".{file.name}.tmp")
     try:
-        fresh.write_bytes(_encoded(kept + "".join(f"{host} {_public(key)}\n" for host, key in hosts.items())))
+        fresh.write_bytes(_encoded(kept + "".join(hosts.values())))
         if file.exists():
             fresh.chmod(file.stat().st_mode & 0o777)
         fresh.replace(file)
