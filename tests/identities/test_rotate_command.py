@@ -164,7 +164,7 @@ def known_hosts(deploys: Deploys) -> Path:
 
     key = paramiko.RSAKey.generate(1024)
     for plan in deploys.desk.plans().values():
-        host_keys.accept(plan.ssh, key)
+        host_keys.accept((plan.ssh, key))
     return next(iter(deploys.desk.plans().values())).ssh.known_hosts
 
 

@@ -12,7 +12,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
@@ -138,6 +138,34 @@ def _write(path: Path, text: str, mode: int, *, replace: bool) -> None:
                 path.hardlink_to(draft)
         finally:
             draft.unlink(missing_ok=True)
+        _flush(path.parent)
+    except OSError as error:
+        raise problem(error, path) from None
+
+
+def keep(path: Path, copy: Path) -> None:
+    """The file under another name as well. One that has that name is of the same step, cut short."""
+    try:
+        with suppress(FileExistsError):
+            copy.hardlink_to(path)
+        _flush(path.parent)
+    except OSError as error:
+        raise problem(error, path) from None
+
+
+def move(path: Path, place: Path) -> None:
+    """The file is under the other name, in the place of what was there."""
+    try:
+        path.replace(place)
+        _flush(path.parent)
+    except OSError as error:
+        raise problem(error, path) from None
+
+
+def remove(path: Path) -> None:
+    """The file is gone, if it was there."""
+    try:
+        path.unlink(missing_ok=True)
         _flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None

@@ -50,6 +50,14 @@ class Lock:
             files={**self.files, **{name: Entry(self._now(name), seal) for name, seal in seals.items()}},
         )
 
+    def moving(self, seals: Mapping[str, Seal | None]) -> "Lock":
+        """The lock while files are moved. `seals`: what each that this concerns will be; None: gone, or unknown."""
+        left = {name: entry for name, entry in self.files.items() if name not in seals}
+        entries = {
+            name: Entry(self._now(name), seal) if seal else Entry(None, self._now(name)) for name, seal in seals.items()
+        }
+        return replace(self, files={**left, **{name: each for name, each in entries.items() if each.now or each.next}})
+
     def settled(self, sums: Mapping[str, str]) -> "Lock":
         """The lock once the writing is over, in this run or one that was killed; `sums` has what the files are."""
         done = {}

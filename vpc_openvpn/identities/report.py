@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 
-from vpc_openvpn.identities import files, material, rotation
+from vpc_openvpn.identities import material, rotation
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.rotation import Part, Stage
 from vpc_openvpn.identities.store import NEXT, OLD, Store
@@ -85,11 +85,8 @@ def _of_tunnel(store: Store, zone: str) -> tuple[str | None, int | None]:
 
 
 def recipients(store: Store) -> list[str]:
-    """Who can decrypt the secrets: the lines of recipients.txt, each with its comment."""
-    if not store.recipients_path.exists():
-        return []
-    lines = files.read(store.recipients_path).decode(errors="replace").splitlines()
-    return [" ".join(line.split()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    """Who is to read the secrets, by recipients.txt; `recipients check` has whether each can."""
+    return [*map(str, store.recipients())] if store.recipients_path.exists() else []
 
 
 def lines(found: Sequence[Row], readers: Sequence[str], limit: int | None, resume: str) -> Iterator[str]:

@@ -13,15 +13,15 @@ What is written is written under a name of its own first, and an old key is remo
 a host without an identity, or without a pin at its peers. What takes effect at once is one rename, of the certificate.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from vpc_openvpn.identities import age, files, init, material
+from vpc_openvpn.identities import init, material, writing
+from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import NEXT, OLD, Store
+from vpc_openvpn.identities.writing import Draft, Move
 from vpc_openvpn.site.plan import HostPlan, NatPlan
 
 
@@ -96,108 +96,86 @@ def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part])
             store.tls_crypt(part.zone)
         else:
             store.private_key(part.host)
-    to = age.recipients(store.recipients_path)
-    for part in todo:
-        made = _next_tls_crypt(store, part, to) if part.zone else _next_host(store, plans[part.host], part, to)
-        yield from made
+    with writing.begun(store) as lock:
+        to = store.recipients()
+        drafts = [
+            draft
+            for part in todo
+            for draft in (
+                _next_tls_crypt(store, part, to) if part.zone else _next_host(store, plans[part.host], part, to)
+            )
+        ]
+        for draft in writing.write(store, lock, None, drafts):
+            yield f"created {draft.path}"
 
 
-def _next_tls_crypt(store: Store, part: Part, to: Sequence[age.Recipient]) -> Iterator[str]:
+def _next_tls_crypt(store: Store, part: Part, to: Sequence[Recipient]) -> Iterator[Draft]:
     path = part.key(store, NEXT)
     if not path.exists():
-        files.create(path, age.encrypt(material.new_static_key(), to), init.SECRET)
-        yield f"created {path}"
+        yield writing.secret(path, material.new_static_key(), to, new=True)
 
 
-def _next_host(store: Store, plan: HostPlan, part: Part, to: Sequence[age.Recipient]) -> Iterator[str]:
+def _next_host(store: Store, plan: HostPlan, part: Part, to: Sequence[Recipient]) -> Iterator[Draft]:
     # The key comes first: its certificate can always be made from it, and is what peers go by.
     key, path = None, part.key(store, NEXT)
     if not path.exists():
         key = material.new_key()
-        files.create(path, age.encrypt(material.key_to_pem(key), to), init.SECRET)
-        yield f"created {path}"
+        yield writing.secret(path, material.key_to_pem(key), to, new=True)
     path = store.certificate_path(part.host, NEXT)
     if not path.exists():
         role = material.Role.SERVER if isinstance(plan, NatPlan) else material.Role.CLIENT
         certificate = material.certificate(key or store.key(part.host, NEXT), part.host, role)
-        files.create(path, init.for_people(part.host, certificate), init.PUBLIC)
-        yield f"created {path}"
+        yield writing.certificate(path, init.for_people(part.host, certificate), certificate, new=True)
 
 
 def switch(store: Store, wanted: Iterable[Part]) -> Iterator[str]:
     """Each part that has its next identity gets it; the one that it had is the old one. Yields a line about each."""
+    moves: list[Move] = []
+    lines = []
     for part in wanted:
-        now = stage(store, part)
-        if now is Stage.PREPARED:
-            _keep(part.key(store), part.key(store, OLD))
-            if part.zone:
-                _move(part.key(store, NEXT), part.key(store))
-            else:
-                _keep(store.certificate_path(part.host), store.certificate_path(part.host, OLD))
-                _move(store.certificate_path(part.host, NEXT), store.certificate_path(part.host))
-        if not part.zone and now in (Stage.PREPARED, Stage.SWITCHED) and part.key(store, NEXT).exists():
-            _move(part.key(store, NEXT), part.key(store))
-        if now is Stage.PREPARED:
-            yield f"{part}: the next {'key' if part.zone else 'identity'} is in the place of the old one"
+        if stage(store, part) is Stage.PREPARED:
+            lines.append(f"{part}: the next {'key' if part.zone else 'identity'} is in the place of the old one")
+        moves += _switched(store, part)
+    writing.rearrange(store, moves)
+    yield from lines
+
+
+def _switched(store: Store, part: Part) -> Iterator[Move]:
+    """What is left to be done, in the order in which it has to be done."""
+    now = stage(store, part)
+    key, following, old = (part.key(store, which) for which in ("", NEXT, OLD))
+    if now is Stage.PREPARED:
+        yield Move(key, old, keep=True)
+        if not part.zone:
+            yield Move(store.certificate_path(part.host), store.certificate_path(part.host, OLD), keep=True)
+            yield Move(store.certificate_path(part.host, NEXT), store.certificate_path(part.host))
+    if now is Stage.PREPARED or (now is Stage.SWITCHED and following.exists()):
+        yield Move(following, key)
 
 
 def retire(store: Store, wanted: Iterable[Part]) -> Iterator[str]:
     """Peers pin the old identity of the parts no more; its key stays until `finish`. Yields a line about each."""
-    for part in wanted:
-        if not part.zone and stage(store, part) is Stage.SWITCHED:
-            _remove(store.certificate_path(part.host, OLD))
-            yield f"{part}: its old certificate is pinned no more"
+    done = [part for part in wanted if not part.zone and stage(store, part) is Stage.SWITCHED]
+    writing.rearrange(store, [Move(store.certificate_path(part.host, OLD)) for part in done])
+    yield from (f"{part}: its old certificate is pinned no more" for part in done)
 
 
 def finish(store: Store, wanted: Iterable[Part]) -> Iterator[str]:
     """The old keys, which no host has any more, are removed. Yields a line about each."""
-    for part in wanted:
-        if stage(store, part) is Stage.RETIRED:
-            _remove(part.key(store, OLD))
-            yield f"removed {part.key(store, OLD)}"
+    done = [part.key(store, OLD) for part in wanted if stage(store, part) is Stage.RETIRED]
+    writing.rearrange(store, map(Move, done))
+    yield from (f"removed {path}" for path in done)
 
 
 def discard(store: Store, wanted: Iterable[Part]) -> None:
     """What was prepared for the parts and is in no use goes, and what was old: each is settled with what it has."""
-    for part in wanted:
-        if stage(store, part) is Stage.SWITCHED:
-            list(switch(store, [part]))  # one that was cut short
-        for which in (NEXT, OLD):
-            if certificate := part.certificate(store, which):
-                _remove(certificate)
-            _remove(part.key(store, which))
-
-
-def _keep(path: Path, copy: Path) -> None:
-    """The file under another name as well. One that is there is of the same step, cut short."""
-    try:
-        with suppress(FileExistsError):
-            copy.hardlink_to(path)
-        _flush(path.parent)
-    except OSError as error:
-        raise files.problem(error, path) from None
-
-
-def _move(path: Path, place: Path) -> None:
-    try:
-        path.replace(place)
-        _flush(path.parent)
-    except OSError as error:
-        raise files.problem(error, path) from None
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-        _flush(path.parent)
-    except OSError as error:
-        raise files.problem(error, path) from None
-
-
-def _flush(folder: Path) -> None:
-    """So that a power cut leaves the steps in their order."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    parts = [*wanted]
+    list(switch(store, [part for part in parts if stage(store, part) is Stage.SWITCHED]))  # one that was cut short
+    left = [
+        path
+        for part in parts
+        for which in (NEXT, OLD)
+        for path in (part.certificate(store, which), part.key(store, which))
+        if path and path.exists()
+    ]
+    writing.rearrange(store, map(Move, left))

@@ -196,7 +196,12 @@ class Store:
     def sums(self) -> dict[str, str]:
         """What recipients.lock keeps of each file that is here, by its name."""
         sums = {path.name: sum_of(files.read(path)) for path in self.secret_paths()}
-        return {**sums, **{self.certificate_path(host).name: self.fingerprint(host) for host in self.hosts()}}
+        certificates = [(host, which) for host in self.hosts() for which in ("", NEXT, OLD)]
+        return sums | {
+            path.name: self.fingerprint(host, which)
+            for host, which in certificates
+            if (path := self.certificate_path(host, which)).exists()
+        }
 
     def identity(self) -> age.AgeIdentity:
         """The operator's identity, read once. Raises CredentialsError."""

@@ -9,7 +9,7 @@ A process that was killed at any instant leaves each file old or new, and a lock
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,41 @@ def write(store: Store, lock: Lock, to: Sequence[Recipient] | None, drafts: Sequ
         if name not in planned.files:
             planned = planned.planning({name: Seal(sums[name])})
     _save(store, (planned if to is None else planned.naming(to)).settled(sums))
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file of the folder that is to be `place`, which it replaces; with `keep` it stays where it is as well, and
+    replaces nothing. Without a `place` it is removed.
+    """
+
+    path: Path
+    place: Path | None = None
+    keep: bool = False
+
+
+def rearrange(store: Store, moves: Iterable[Move]) -> None:
+    """Move files, one after the other. Raises CredentialsError."""
+    moves = [*moves]
+    if not moves:
+        return
+    with begun(store) as lock:
+        seals = {name: entry.now for name, entry in lock.files.items()}
+        for each in moves:
+            seal = seals.get(each.path.name) if each.keep else seals.pop(each.path.name, None)
+            if each.place and not (each.keep and each.place.name in seals):
+                seals[each.place.name] = seal
+        concerned = {path.name for each in moves for path in (each.path, each.place) if path}
+        planned = lock.moving({name: seals.get(name) for name in concerned})
+        _save(store, planned)
+        for each in moves:
+            if each.place is None:
+                files.remove(each.path)
+            elif each.keep:
+                files.keep(each.path, each.place)
+            else:
+                files.move(each.path, each.place)
+        _save(store, planned.settled(store.sums()))
 
 
 def disagreements(store: Store, lock: Lock) -> list[str]:
