@@ -79,6 +79,9 @@ def test_a_replaced_nat_is_refused_until_its_key_is_accepted(world: World, desk:
     # What the message says to type is typed, as it is.
     [advice] = set(re.findall(r"ssh-keygen -R .*", failed.output))
     assert world.run("sh", "-c", advice).status == 0
+    # A key that has not been compared is no better than another one.
+    assert f"./vpc trust {B.name}" in world.deploy_fails("--limit", B.name).output
+    world.trust()
     world.deploy("--limit", B.name)
     desk.reaches("10.0.22.10")
     assert world.plan().pending == {}, "the office should need no change"
