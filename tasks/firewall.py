@@ -1,8 +1,10 @@
 """Own iptables chains, guard routes and routing rules: what may pass, and by which table it is sent."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 
 from tasks import keeper, neighbours, paths
@@ -24,6 +26,7 @@ from vpc_openvpn.site.plan import (
     WAIT,
     ZONES,
     HostPlan,
+    NatPlan,
     OfficePlan,
 )
 
@@ -82,6 +85,7 @@ def firewall(plan: HostPlan) -> Firewall:
             record=paths.record(paths.FIREWALL_UNIT),
             names=[paths.TABLE_NAMES, paths.PROTOCOL_NAME],
             closed=render(f"{plan.role}/closed.rules.j2", plan=plan),
+            closed6=render(f"{plan.role}{paths.FIREWALL_RULES6}.j2", plan=plan),
             tables={"probe": PROBE, "hold": HOLD, "wait": WAIT, "pin": PIN, "router": ROUTER, "zones": ZONES},
             route_protocol=ROUTE_PROTOCOL,
             trial=paths.TRIAL,
@@ -158,18 +162,45 @@ _TAKEN = r"""taken() {
 }"""
 
 
+# As OpenVPN writes it every ten seconds, of a tunnel that is up.
+_OFFICE = (
+    f"! systemctl is-active --quiet {paths.SERVER_UNIT} || "
+    "sed -n 's/^CLIENT_LIST,office,\\([0-9.]*\\):.*/office \\1/p' /run/openvpn-server/status-office.log 2>/dev/null"
+)
+
+
 def facts(plan: HostPlan) -> str:
-    """A shell command that prints what `objection` judges: the host's own routes as JSON, interfaces that are taken."""
+    """A shell command that prints what `objection` judges: the host's own routes as JSON, interfaces that are taken,
+    and on a NAT where its tunnel comes from.
+    """
     taken = re.sub(r"\s+", " ", _TAKEN)
-    return f"ip -json -4 route show table main; {taken}; taken {' '.join(plan.interfaces)}"
+    office = f"; {_OFFICE}" if isinstance(plan, NatPlan) else ""
+    return f"ip -json -4 route show table main; {taken}; taken {' '.join(plan.interfaces)}{office}"
 
 
 def objection(plan: HostPlan, said: str) -> str:
     """Why nothing may be loaded on the host; empty if it may. `said`: what `facts` prints."""
     lines = said.splitlines()
     taken = [line.removeprefix("taken ") for line in lines if line.startswith("taken ")]
-    routes = "".join(line for line in lines if not line.startswith("taken "))
-    return "\n".join(filter(None, [*map(partial(_taken, plan), taken), cut_off(plan, routes)]))
+    office = [line.removeprefix("office ") for line in lines if line.startswith("office ")]
+    routes = "".join(line for line in lines if not line.startswith(("taken ", "office ")))
+    return "\n".join(filter(None, [*map(partial(_taken, plan), taken), _kept_out(plan, office), cut_off(plan, routes)]))
+
+
+def _kept_out(plan: HostPlan, seen: Sequence[str]) -> str:
+    """Whether the office, whose tunnel is up, would be admitted no more: its packets belong to no connection that is
+    tracked, so they are judged one by one.
+    """
+    if not isinstance(plan, NatPlan) or not plan.office_addresses or not seen:
+        return ""
+    if {IPv4Address(each) for each in seen} & {*plan.office_addresses}:
+        return ""
+    stated = ", ".join(map(str, plan.office_addresses))
+    return (
+        f"the office's packets come from {', '.join(seen)}, and office.public_address in site.yml is {stated}: this NAT"
+        f" would admit no other, and its tunnel would be cut. Write public_address: {seen[0]}, both in a list, or"
+        " `dynamic`"
+    )
 
 
 def _taken(plan: HostPlan, interface: str) -> str:

@@ -115,7 +115,7 @@ def _cross_office(connection: Connection) -> str:
 def _nat_calls(plan: NatPlan) -> list[str]:
     # Under `single` the office is connected to one of the NATs, and not to the others.
     calls = [] if plan.strategy == SINGLE else [f"at_once {_cross_nat(plan)}"]
-    calls += [_call("forwarding"), _call("seen", plan.tunnel.port)]
+    calls.append(_call("forwarding"))
     desk, there = plan.lans[0][-2], plan.tunnel.beyond
     calls.append(_call("way", "desk", desk, there, plan.tunnel.nat_interface))
     if plan.private_subnets:

@@ -1,8 +1,3 @@
-# seen PORT: the addresses that the office's packets come from
-seen() {
-    conntrack -L -p udp --dport "$1" 2>/dev/null | sed -n '/ASSURED/s/^udp[^=]* src=\([0-9.]*\) .*/seen \1/p' | sort -u
-}
-
 # way WHAT SOURCE DESTINATION [INTERFACE]: what the kernel does with a packet that comes in there, or where its source is
 way() {
     what=$1 from=$2 to=$3 comes_in=${4:-$(ip -4 route get "$2" | sed -n 's/.* dev \([^ ]*\).*/\1/p')}

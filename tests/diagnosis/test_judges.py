@@ -1,7 +1,6 @@
 """What the answers of a proof mean, for the lab's site of two zones."""
 
 import subprocess
-from dataclasses import replace
 
 import pytest
 
@@ -188,7 +187,6 @@ def test_faults_of_large_packets_lans_and_lines_are_named() -> None:
 # --- a NAT ----------------------------------------------------------------------------------------------------------
 
 WELL_NAT = """\
-seen 198.51.100.10
 way desk 192.168.50.254 10.0.21.3 tun-office 10.0.21.3 from 192.168.50.254 via 10.0.1.1 dev eth0 cache iif tun-office
 way private 10.0.21.4 198.41.0.4 eth0 198.41.0.4 from 10.0.21.4 via 10.0.1.1 dev eth0 cache iif eth0
 rules []
@@ -206,7 +204,6 @@ iptables COMMIT
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("seen 198.51.100.10", "seen 203.0.113.9", "the office's packets come from 203.0.113.9, and"),
         ("-j MASQUERADE", "-j LOG", "no rule masquerades the private subnets towards the internet"),
         (":FORWARD ACCEPT", ":FORWARD DROP", "iptables, table filter, chain FORWARD (policy drop) drops"),
         (":INPUT ACCEPT", ":INPUT DROP", "drops the office's tunnel, and BFD's packets"),
@@ -233,12 +230,6 @@ def test_faults_of_a_nat_are_named(old: str, new: str, said: str) -> None:
     found = nat.judge(NAT, output, ("86",))
     assert said in "\n".join(found.wrong)
     assert bool(found.wrong) == bool(said)
-
-
-def test_a_dynamic_office_may_come_from_anywhere() -> None:
-    assert isinstance(NAT, NatPlan)
-    dynamic = replace(NAT, office_addresses=())
-    assert nat.judge(dynamic, WELL_NAT.replace("seen 198.51.100.10", "seen 203.0.113.9"), ("86",)) == Findings()
 
 
 @pytest.mark.parametrize("host", ["office", "nat-us-east-1a"])

@@ -175,10 +175,19 @@ def test_a_stolen_nat_is_shut_out_by_the_office_and_not_deployed_to(deploys: Dep
     now = fingerprints(deploys.desk)
     assert deploys.runs == [(UNPROVED, [OFFICE], Stage.RETIRED)] and deploys.pins[0][A] == (now[A],) != (before[A],)
     assert f"./vpc rebuild {A}" in said.out and "ssh host key" in said.out and "Elastic IP" in said.out
-    # Its ssh host key is accepted no more; others' are.
-    text = known_hosts.read_text()
-    assert "198.51.100.11" not in text and "198.51.100.12" in text and "192.168.50.1 " in text
+    # Its ssh host key is accepted no more, for good; others' are.
+    ssh = {host: plan.ssh for host, plan in deploys.desk.plans().items()}
+    assert {host: len(host_keys.known(each)) for host, each in ssh.items()} == {OFFICE: 1, A: 0, B: 1}
+    [line] = [line for line in known_hosts.read_text().splitlines() if "198.51.100.11" in line]
+    assert line.startswith("@revoked ")
     assert rotation.under_way(deploys.desk.store(), deploys.desk.plans()) == []
+
+
+def test_a_stolen_nats_ssh_host_key_is_revoked_though_a_peers_deploy_fails(deploys: Deploys, known_hosts: Path) -> None:
+    """Or the next deploy would bring the new identity to what has the old disk."""
+    deploys.fails = 1
+    assert deploys.type("revoke", A).status == 1
+    assert not host_keys.known(deploys.desk.plans()[A].ssh)
 
 
 def test_a_stolen_office_is_shut_out_by_every_nat(deploys: Deploys, known_hosts: Path) -> None:

@@ -3,6 +3,7 @@ identity or its peers without the pin of what it has.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,32 @@ def test_discarding_leaves_each_host_what_it_has(made: Desk) -> None:
         has = made.store().fingerprint(A)
         rotation.discard(store, wanted)
         assert made.store().pins(A) == (has,) and made.store().private_key(A) and set(made.files()) == names
+
+
+def test_discarding_what_was_cut_short_twice_loses_no_key(made: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = parts(made, A)
+    for first in range(8):
+        for second in range(8):
+            list(rotation.prepare(made.store(), made.plans(), wanted))
+            for after, step in ((first, rotation.switch), (second, rotation.discard)):
+                with monkeypatch.context() as patch, suppress(PowerCut):
+                    cutting(patch, after)
+                    list(step(made.store(), wanted) or ())
+            rotation.discard(made.store(), wanted)
+            assert set(stages(made, A)) == {Stage.SETTLED}
+            assert made.store().private_key(A) and made.store().tls_crypt("us-east-1a"), (first, second)
+            assert made.vpc("recipients", "check").status == 0
+
+
+def test_no_new_identity_is_made_for_a_recipient_who_could_read_nothing_before(made: Desk) -> None:
+    """Who can write to recipients.txt would read every new key."""
+    stranger = str(pyrage.x25519.Identity.generate().to_public())
+    with made.store().recipients_path.open("a") as file:
+        file.write(f"{stranger}  # stranger\n")
+    before = made.files()
+    with made.refused() as text:
+        list(rotation.prepare(made.store(), made.plans(), parts(made, A)))
+    assert "stranger" in text[0] and "./vpc identities reencrypt" in text[0] and made.files() == before
 
 
 def test_secrets_of_each_stage_are_encrypted_anew(made: Desk) -> None:

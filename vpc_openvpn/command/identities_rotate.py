@@ -123,12 +123,13 @@ def revoke(host: str, with_host: bool) -> None:
     _say(rotation.switch(store, parts))
     _say(rotation.retire(store, parts))
     proof = () if with_host and not silent else UNPROVED
-    _deploy(f"./vpc identities revoke {host}", *proof, limits=answering)
-    _say(rotation.finish(store, parts))
-    if not with_host:
-        from vpc_openvpn.ssh import host_keys
+    from vpc_openvpn.ssh import host_keys
 
-        host_keys.forget(plans[host].ssh)
+    if not with_host:  # before its peers: no deploy, this one's successor after a failure either, reaches the thief
+        host_keys.revoke(plans[host].ssh)
+    again = f"./vpc identities revoke {host}{' --with-host' if with_host else ''}"
+    _deploy(again, *proof, limits=answering)
+    _say(rotation.finish(store, parts))
     click.echo("\n" + "\n".join(_after(plans[host], with_host=with_host)) + f"\nCommit {store.folder} to git.")
     if silent:
         raise click.ClickException(
@@ -243,7 +244,7 @@ def _after(plan: HostPlan, *, with_host: bool) -> Iterator[str]:
         )
     else:
         yield (
-            f"{plan.host} is forgotten in known_hosts. Next, for a new machine in its place, or for this one once it"
+            f"That key is revoked in known_hosts. Next, for a new machine in its place, or for this one once it"
             " has a new ssh host key (rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh), type:"
             f" ./vpc rebuild {plan.host}"
         )

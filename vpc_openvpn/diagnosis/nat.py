@@ -19,7 +19,6 @@ def judge(plan: NatPlan, output: str, ours: Container[object]) -> Findings:
     """What of `plan` does not hold, and what was not seen. `ours`: how `ip` calls the protocol of our rules."""
     found = answers(output)
     result = Findings(complaints(found))
-    result.wrong += _seen(plan, found)
     ways = {}
     for line in found.get("way", []):
         what, from_, to, comes_in, answer = line.split(" ", 4)
@@ -56,16 +55,6 @@ def judge(plan: NatPlan, output: str, ours: Container[object]) -> Findings:
 
 
 _LEAVES_AS = "the address of what private subnets send to the internet"
-
-
-def _seen(plan: NatPlan, found: dict[str, list[str]]) -> Iterator[str]:
-    seen = sorted(found.get("seen", []))
-    if plan.office_addresses and seen and not {IPv4Address(each) for each in seen} & {*plan.office_addresses}:
-        stated = ", ".join(map(str, plan.office_addresses))
-        yield (
-            f"the office's packets come from {', '.join(seen)}, and office.public_address in site.yml is {stated}: this"
-            f" NAT admits no other, so the tunnel would not come back. Write public_address: {seen[0]}, or `dynamic`"
-        )
 
 
 def _lost(

@@ -19,6 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from vpc_openvpn.identities import init, material, writing
+from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import NEXT, OLD, Store
 from vpc_openvpn.identities.writing import Draft, Move
@@ -79,7 +80,7 @@ def under_way(store: Store, plans: Mapping[str, HostPlan]) -> list[Part]:
 def line(plans: Mapping[str, HostPlan], begun: Iterable[Part]) -> str:
     """What to type to go on with the rotation of the parts `begun`."""
     wanted = set(begun)
-    for host in plans:
+    for host in sorted(plans, key=lambda host: not isinstance(plans[host], NatPlan)):  # the office has every tunnel
         if wanted <= set(parts(plans, [host])):
             return f"./vpc identities rotate {host}"
     return "./vpc identities rotate all"
@@ -98,6 +99,12 @@ def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part])
             store.private_key(part.host)
     with writing.begun(store) as lock:
         to = store.recipients()
+        if lock.recipients and (new := [each for each in to if each.key not in lock.recipients]):
+            raise CredentialsError(
+                f"{', '.join(map(str, new))}: in {store.recipients_path}, and no secret is encrypted to that yet. A new"
+                " identity would be the first that is.\nDo you know that key? git log -p recipients.txt; then type:"
+                " ./vpc identities reencrypt"
+            )
         drafts = [
             draft
             for part in todo
@@ -105,7 +112,7 @@ def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part])
                 _next_tls_crypt(store, part, to) if part.zone else _next_host(store, plans[part.host], part, to)
             )
         ]
-        for draft in writing.write(store, lock, None, drafts):
+        for draft in writing.write(store, lock if lock.files else lock.naming(to), None, drafts):
             yield f"created {draft.path}"
 
 
@@ -174,7 +181,7 @@ def discard(store: Store, wanted: Iterable[Part]) -> None:
     left = [
         path
         for part in parts
-        for which in (NEXT, OLD)
+        for which in (OLD, NEXT)  # in this order: without the next one an old one would look like a switch cut short
         for path in (part.certificate(store, which), part.key(store, which))
         if path and path.exists()
     ]

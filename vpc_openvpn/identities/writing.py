@@ -175,7 +175,7 @@ def _agreed(store: Store, plans: Mapping[str, HostPlan] | None) -> Lock:
 
 def _made_again(store: Store, lock: Lock, sums: Mapping[str, str]) -> set[Path]:
     """Certificates that are gone, and whose key is there."""
-    gone = [store.folder / name for name in lock.lost(sums) if name.endswith(".crt")]
+    gone = [store.folder / name for name in lock.lost(sums) if name.endswith(".crt") and name.count(".") == 1]
     return {path for path in gone if store.key_path(path.stem).name in sums}
 
 

@@ -107,9 +107,12 @@ def accept(*accepted: tuple[Ssh, PKey]) -> None:
     _rewrite(accepted[0][0].known_hosts, {name(ssh): f"{name(ssh)} {_public(key)}\n" for ssh, key in accepted})
 
 
-def forget(ssh: Ssh) -> None:
-    """No key is accepted for the host any more, until one is again. As with `accept`, other hosts' lines stay."""
-    _rewrite(ssh.known_hosts, {name(ssh): ""})
+def revoke(ssh: Ssh) -> None:
+    """The keys that are accepted for the host are refused from now on, shown by a thief or by a machine that
+    was not given another one. As with `accept`, other hosts' lines stay. Raises OSError where it cannot be written.
+    """
+    lines = [f"@revoked {name(ssh)} {_public(key)}\n" for key in known(ssh)]
+    _rewrite(ssh.known_hosts, {name(ssh): "".join(lines)})
 
 
 def _rewrite(path: Path, hosts: Mapping[str, str]) -> None:
