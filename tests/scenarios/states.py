@@ -95,6 +95,17 @@ def managed(host: Host) -> str:
     return host.answers(MANAGED).output + kernel_state(host)
 
 
+def settled(world: World) -> dict[str, str]:
+    """What is managed on each host, once it is the same for two seconds: BIRD's routes come one after the other."""
+    deadline, state = time.monotonic() + SETTLED, dict[str, str]()
+    while (now := {name: managed(Host(name)) for name in world.hosts}) != state:
+        left = "\n".join(difference(state.get(name, ""), now[name], name) for name in now)
+        assert time.monotonic() < deadline, f"still changing:\n{left}"
+        state = now
+        time.sleep(2)
+    return state
+
+
 def kernel_state(host: Host) -> str:
     """Rules, routes, addresses, interfaces, and the names of the files that they come from."""
     return host.succeeds(KERNEL_STATE)

@@ -89,6 +89,9 @@ def test_what_firewalld_rejects_at_the_office_passes_once_what_is_printed_was_ty
     world: World, desk: Host, router: Host
 ) -> None:
     router.succeeds(ROUTER)
+    site = world.copy_of_site()
+    site["office"]["services"] = ["22/tcp"]
+    world.use(site)
     apps = [Host(f"app-us-east-1{letter}") for letter in "abc"]
     world.apply("--limit", "office")
     with kept(router):
@@ -108,7 +111,7 @@ def test_what_firewalld_rejects_at_the_office_passes_once_what_is_printed_was_ty
             desk.eventually(f"ping -c 1 -W 1 {address}")
             app.reaches(DESK)
         desk.reaches(WEB)
-        # Nothing else was opened: what a zone's hosts send to the router is for its owner's rules.
+        # Nothing else was opened: what a zone's hosts may ask of the router is for its owner's rules to allow, too.
         ssh = f"{PEERS} connect 192.168.50.1 22"
         apps[0].fails(ssh)
         router.succeeds("firewall-cmd --zone=vpc-openvpn --add-service=ssh")

@@ -17,7 +17,7 @@ import pytest
 
 from tests.scenarios.flows import losing_nothing
 from tests.scenarios.harness import Host, Run, Site, World, comes_to_operation, lab
-from tests.scenarios.states import all_home, managed
+from tests.scenarios.states import all_home, managed, settled
 
 B = Host("nat-us-east-1b")
 OTHERS = ("10.0.21.10", "10.0.23.10")
@@ -101,7 +101,7 @@ def everywhere(booted: World) -> dict[str, str]:
     booted.use(changed_site(booted))
     assert booted.apply().status == 0
     all_home()
-    state = {host: managed(Host(host)) for host in booted.hosts}
+    state = settled(booted)
     booted.use(booted.baseline)
     assert booted.apply().status == 0
     return state
@@ -119,7 +119,7 @@ def test_a_full_deploy_that_dies_is_completed_by_the_next(
     completed = completes(world)
     assert completed.status == 0, completed.output
     all_home()
-    assert {host: managed(Host(host)) for host in world.hosts} == everywhere
+    assert settled(world) == everywhere
     for address in ("10.0.22.10", *OTHERS):
         desk.eventually(f"ping -q -c 1 -W 1 {address}")
 
