@@ -227,7 +227,7 @@ def test_repairs_are_shown_and_a_loop_is_degraded(world: World) -> None:
         for looping, expected in ((False, 0), (True, 2)):
             state = json.dumps({"version": 1, "repairs": [{**repair, "looping": looping, "gone": "a chain\x1b[2J"}]})
             NAT_B.succeeds(f"cat > {written} << 'EOF'\n{state}\nEOF\n")
-            said = comes_to(world, expected, "firewall put back 12 times, last at ", ": a chain?[2J")
+            said = comes_to(world, expected, "firewall put back 12 times, last at ", ": a chain\\u001b[2J")
             assert ("again and again" in said) == looping
     finally:
         NAT_B.succeeds(f"cat > {written} << 'EOF'\n{before.output}\nEOF\n" if before.status == 0 else f"rm {written}")
