@@ -35,6 +35,9 @@ ROUTE_PROTOCOL = 86
 ROUTE_PROTOCOLS = (str(ROUTE_PROTOCOL), "vpc-openvpn")  # as `ip` calls it, without and with our names
 # Until 0.1.0 these had the unit started with them, which kept firewalld from starting at boot.
 EARLIER_WANTS = ("nftables.service", "netfilter-persistent.service")
+# So long after its question went there an answer may come by a detour: what a resolver waits for (resolv.conf(5)).
+DETOUR_ANSWERS = 5  # seconds
+DETOUR_MASK = "255.255.255.240"  # no subnet of a VPC is smaller than a /28
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
@@ -61,7 +64,15 @@ def firewall(plan: HostPlan) -> Firewall:
     if plan.tables:
         names.append(view(paths.TABLE_NAMES, plan.role, plan=plan))
     return Firewall(
-        rules=view(paths.FIREWALL_RULES, plan.role, plan=plan, mark_mask=MARK_MASK, exporter_port=EXPORTER_PORT),
+        rules=view(
+            paths.FIREWALL_RULES,
+            plan.role,
+            plan=plan,
+            mark_mask=MARK_MASK,
+            exporter_port=EXPORTER_PORT,
+            detour_answers=DETOUR_ANSWERS,
+            detour_mask=DETOUR_MASK,
+        ),
         rules6=view(paths.FIREWALL_RULES6, plan.role, plan=plan),
         routes=view(
             paths.GUARD_ROUTES,

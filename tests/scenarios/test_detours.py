@@ -23,7 +23,18 @@ from statistics import median
 import pytest
 
 from lab.state import REPOSITORY
-from tests.scenarios.flows import LANS_LINE, PEERS, PORT, Arrivals, Background, changed, missing, permitting, strays
+from tests.scenarios.flows import (
+    LANS_LINE,
+    PEERS,
+    PORT,
+    Arrivals,
+    Background,
+    answered,
+    changed,
+    missing,
+    permitting,
+    strays,
+)
 from tests.scenarios.harness import Host, World, lab
 from tests.scenarios.states import FORGET, MONITOR
 
@@ -638,6 +649,29 @@ def test_ssh_jumps_over_any_nat(world: World, office: Host, tmp_path: Path) -> N
 
 IMPAIR = f"{sys.executable} {REPOSITORY / 'lab/impair.py'}"
 UP_SINCE = "birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep ' Up ' | sort"
+
+
+def test_answers_that_are_under_way_by_a_detour_arrive(world: World, desk: Host, office: Host) -> None:
+    """Ten of them at each moment, 200 ms there and back, when zone a goes home."""
+    with Background(Host("internet"), f"{IMPAIR} 100 0 0") as internet:
+        internet.waits_for("^impairing")
+
+        def comes_home() -> set[int]:
+            """The pings that are lost while NAT a's OpenVPN restarts. They have begun on its tunnel, so they go home with
+            it, at once: an orderly restart is no failure.
+            """
+            with Background(desk, f"ping -n -i {BEAT} {ZONE_A}") as ping:
+                ping.waits_for("icmp_seq=30 ttl=")
+                A.succeeds(f"systemctl restart {SERVER}")
+                office.eventually(ALL_OWN, HOME_AGAIN)
+                ping.waits_for(f"icmp_seq={max(answered(ping.output())) + 50} ttl=")
+                return missing(ping.output())
+
+        assert comes_home() == set()
+        # The rule that lets them in, without which they are dropped.
+        known = "vpc-openvpn-foreign -i tun-2 -m conntrack --ctstate ESTABLISHED -m rpfilter --invert -j DROP"
+        with permitting(office, known, "mangle"):
+            assert comes_home() != set()
 
 
 def test_an_uneven_internet_moves_no_traffic_until_it_is_worse(world: World, desk: Host, office: Host) -> None:
