@@ -4,7 +4,8 @@ echo PORT                       answer every UDP datagram and every TCP connecti
 udp | tcp ADDRESS PORT          say something every 0.2 s, never give up; a line `sent` and a line `answer` for each
 stream ADDRESS PORT             one TCP connection to `echo`, a word every 20 ms; a line `open`, a line `pause SECONDS`
                                 whenever an answer has taken long, and at its end `broken SECONDS` after the last one
-dial ADDRESS PORT               a new TCP connection to `echo` every 50 ms; a line `dialed SECONDS` or `failed` for each
+dial ADDRESS PORT               a new TCP connection to `echo` every 50 ms; a line `dialed SECONDS` for each, or
+                                `failed SECONDS CAUSE`
 mirror PORT                     tell every TCP connection the address that it comes from
 look ADDRESS PORT               what `mirror` says
 listen PORT                     a line `from ADDRESS` for every UDP datagram
@@ -119,14 +120,16 @@ def stream(address: str, port: int) -> None:
 
 def dial(address: str, port: int) -> NoReturn:
     def one() -> None:
-        began = time.monotonic()
+        began, done, cause = time.monotonic(), "connecting", "closed"
         try:
             with socket.create_connection((address, port), timeout=5) as flow:
+                done = "asking"
                 flow.sendall(b"anybody there?")
                 answered = flow.recv(100)
-        except OSError:
-            answered = b""
-        print(f"dialed {time.monotonic() - began:.3f}" if answered else "failed", flush=True)
+        except OSError as error:
+            answered, cause = b"", str(error)
+        took = time.monotonic() - began
+        print(f"dialed {took:.3f}" if answered else f"failed {took:.3f} {done}: {cause}", flush=True)
 
     while True:
         threading.Thread(target=one, daemon=True).start()

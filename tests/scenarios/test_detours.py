@@ -74,7 +74,8 @@ class Traffic:
     def slowest(self) -> float:
         """The longest that a new connection has taken, in seconds; none may have failed."""
         output = self.begun.output()
-        assert "failed" not in output, f"{output.count('failed')} new connections failed"
+        failed = re.findall(r"^failed .*", output, re.MULTILINE)
+        assert not failed, failed
         return max(float(seconds) for seconds in re.findall(r"^dialed ([\d.]+)", output, re.MULTILINE))
 
     def pause(self) -> float:
@@ -657,8 +658,8 @@ def test_answers_that_are_under_way_by_a_detour_arrive(world: World, desk: Host,
         internet.waits_for("^impairing")
 
         def comes_home() -> set[int]:
-            """The pings that are lost while NAT a's OpenVPN restarts. They have begun on its tunnel, so they go home with
-            it, at once: an orderly restart is no failure.
+            """The pings that are lost while NAT a restarts OpenVPN. They have begun on its tunnel, and go home with it,
+            at once: an orderly restart is no failure.
             """
             with Background(desk, f"ping -n -i {BEAT} {ZONE_A}") as ping:
                 ping.waits_for("icmp_seq=30 ttl=")
