@@ -652,27 +652,30 @@ IMPAIR = f"{sys.executable} {REPOSITORY / 'lab/impair.py'}"
 UP_SINCE = "birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep ' Up ' | sort"
 
 
-def test_answers_that_are_under_way_by_a_detour_arrive(world: World, desk: Host, office: Host) -> None:
-    """Ten of them at each moment, 200 ms there and back, when zone a goes home."""
+def test_what_is_under_way_arrives_when_a_tunnel_stops_and_when_its_zone_goes_home(
+    world: World, desk: Host, office: Host
+) -> None:
+    """Ten questions or answers at each moment: 200 ms there and back."""
+    # Connections that began on a tunnel go home with it, at once: an orderly restart is no failure.
     with Background(Host("internet"), f"{IMPAIR} 100 0 0") as internet:
         internet.waits_for("^impairing")
 
-        def comes_home() -> set[int]:
-            """The pings that are lost while NAT a restarts OpenVPN. They have begun on its tunnel, and go home with it,
-            at once: an orderly restart is no failure.
-            """
+        def lost(host: Host, change: str) -> set[int]:
+            """The pings that were lost while `change` was made on `host`, and until all zones are at home again."""
             with Background(desk, f"ping -n -i {BEAT} {ZONE_A}") as ping:
                 ping.waits_for("icmp_seq=30 ttl=")
-                A.succeeds(f"systemctl restart {SERVER}")
+                host.succeeds(change)
                 office.eventually(ALL_OWN, HOME_AGAIN)
                 ping.waits_for(f"icmp_seq={max(answered(ping.output())) + 50} ttl=")
                 return missing(ping.output())
 
-        assert comes_home() == set()
-        # The rule that lets them in, without which they are dropped.
+        assert lost(office, f"systemctl restart {CLIENT_A}") == set()
+        assert lost(office, f"systemctl kill --signal KILL {CLIENT_A}") != set()
+        assert lost(A, f"systemctl restart {SERVER}") == set()
+        # Without the rule that lets answers in, those on the detour are dropped when zone a goes home.
         known = "vpc-openvpn-foreign -i tun-2 -m conntrack --ctstate ESTABLISHED -m rpfilter --invert -j DROP"
         with permitting(office, known, "mangle"):
-            assert comes_home() != set()
+            assert lost(A, f"systemctl restart {SERVER}") != set()
 
 
 def test_an_uneven_internet_moves_no_traffic_until_it_is_worse(world: World, desk: Host, office: Host) -> None:
