@@ -18,8 +18,9 @@ class BirdError(Exception):
 
 
 def text(verdict: Verdict) -> str:
-    """As BIRD includes it. A set may not be empty: (0, 0) is no way."""
-    return f"define avoided_ways = {_pairs(verdict.avoided)};\ndefine dead_ways = {_pairs(verdict.dead)};\n"
+    """As BIRD includes it. A set may not be empty: (0, 0) is no way. (0, N) stands for all that tunnel N leads to."""
+    avoided = verdict.avoided | {Way(0, tunnel) for tunnel in verdict.leaving}
+    return f"define avoided_ways = {_pairs(avoided)};\ndefine dead_ways = {_pairs(verdict.dead)};\n"
 
 
 def publish(verdict: Verdict, paths: Path, control: Path) -> None:

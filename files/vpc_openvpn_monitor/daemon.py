@@ -22,6 +22,7 @@ from vpc_openvpn_monitor.machine import (
     Ask,
     Drained,
     Event,
+    Gone,
     Leaving,
     Question,
     Tick,
@@ -137,9 +138,11 @@ class Daemon:
         source = sockets.source_in(self._site.lans) or tunnel.own
         packet, token = sockets.packet_for(question, tunnel, target, source)
         now = time.monotonic()
-        self._lines[question.tunnel].send(packet)
+        sent = self._lines[question.tunnel].send(packet)
         self._pending[token] = Asked(question, now, target)
         heapq.heappush(self._expiring, (now + (LATE if question.kind == LIFE else within), token))
+        if not sent:
+            self._take(Gone(question.tunnel))
 
     def _target(self, question: Question, tunnel: Tunnel) -> IPv4Address:
         if question.kind == LIFE:
@@ -150,6 +153,8 @@ class Daemon:
     def _read(self, line: Line) -> None:
         for answer in line.answers():
             self._heard(line, answer)
+        if line.fileno() is None:
+            self._take(Gone(line.number))
 
     def _heard(self, line: Line, answer: Answer) -> None:
         asked = self._pending.get(answer.token)

@@ -40,6 +40,7 @@ class Thresholds:
     rise: int = 3  # answers before traffic returns the first time; each return doubles it …
     most_rise: int = 48  # … up to this
     calm: int = 240  # answers after which earlier failures are forgotten: two minutes
+    leaving: float = 10.0  # until a tunnel that was about to stop, and is still there, may prove itself
 
 
 class Question(NamedTuple):
@@ -96,13 +97,16 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """What is known of a tunnel. `unanswered`: pings in a row."""
+    """What is known of a tunnel. `unanswered`: pings in a row. `leaving`: it is about to stop, and answers to questions
+    that are asked before this say nothing; 0: it is not.
+    """
 
     unanswered: int = 0
     life_heard: float = -1.0  # when the last ping that was answered had been asked
     silent: bool = False
     forwards: Gate = Gate()
     drained: bool = False
+    leaving: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,14 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A tunnel's unit is about to stop it."""
+    """A tunnel's unit is about to stop it. Meanwhile it carries what is under way."""
+
+    tunnel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A tunnel's interface is not there, or no longer the one that it was."""
 
     tunnel: int
 
@@ -166,7 +177,7 @@ class Drained:
     tunnels: frozenset[int]
 
 
-Event: TypeAlias = Tick | Answered | Unanswered | Leaving | Drained
+Event: TypeAlias = Tick | Answered | Unanswered | Leaving | Gone | Drained
 
 
 # --- actions --------------------------------------------------------------------------------------------------------
@@ -183,11 +194,13 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What BIRD is to do, by way. `avoided`: used only where no better way is there. `dead`, which are avoided as well:
-    used only where there is no other at all, and nothing is held there.
+    used only where there is no other at all, and nothing is held there. `leaving`: tunnels which are about to stop; of
+    what has begun there TCP alone stays.
     """
 
     avoided: frozenset[Way]
     dead: frozenset[Way]
+    leaving: frozenset[int] = frozenset()
 
 
 Action: TypeAlias = Ask | Verdict
@@ -234,7 +247,10 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
         case Leaving(tunnel):
             gate = state.tunnels[tunnel].forwards
             orderly = gate.orderly or gate.trust == Trust.TRUSTED
-            after = _with_tunnel(state, tunnel, forwards=replace(_doubt(gate, now), orderly=orderly))
+            until = now + state.thresholds.leaving
+            after = _with_tunnel(state, tunnel, forwards=replace(_doubt(gate, now), orderly=orderly), leaving=until)
+        case Gone(tunnel):
+            after = _with_tunnel(state, tunnel, leaving=0.0)
         case Drained(drained):
             tunnels = {number: replace(each, drained=number in drained) for number, each in state.tunnels.items()}
             after = replace(state, tunnels=tunnels)
@@ -252,7 +268,9 @@ def verdict(state: State) -> Verdict:
     """What BIRD is to do."""
     ways = [way for zone in state.zones for way in zone.ways]
     return Verdict(
-        frozenset(way for way in ways if not _good(state, way)), frozenset(way for way in ways if dead(state, way))
+        avoided=frozenset(way for way in ways if not _good(state, way)),
+        dead=frozenset(way for way in ways if dead(state, way)),
+        leaving=frozenset(number for number, tunnel in state.tunnels.items() if tunnel.leaving),
     )
 
 
@@ -277,7 +295,8 @@ def why(state: State, way: Way) -> str:
 def _opinions(state: State) -> list[object]:
     """All that a verdict depends on. Cheaper than two verdicts, at every packet."""
     gates = [gate.trust for gate in state.ways.values()]
-    return [*gates, *((each.silent, each.drained, each.forwards.trust) for each in state.tunnels.values())]
+    tunnels = state.tunnels.values()
+    return [*gates, *((each.silent, each.drained, each.leaving, each.forwards.trust) for each in tunnels)]
 
 
 def _good(state: State, way: Way) -> bool:
@@ -296,6 +315,9 @@ def dead(state: State, way: Way) -> bool:
 
 
 def _ask(state: State, now: float) -> tuple[State, list[Action]]:
+    for number, tunnel in state.tunnels.items():
+        if 0 < tunnel.leaving <= now:
+            state = _with_tunnel(state, number, leaving=0.0)
     due = dict(state.due)
     actions: list[Action] = []
     for question, at in state.due.items():
@@ -333,7 +355,9 @@ def _asked_about(state: State, way: Way) -> bool:
 def _answered(state: State, question: Question, asked: float, now: float) -> State:
     if question.kind == LIFE:
         return _alive(state, question.tunnel, asked, now)
-    return _with_gate(state, question, _rise(_gate(state, question), asked, now, state.thresholds))
+    gate = _gate(state, question)
+    since = max(gate.since, state.tunnels[question.tunnel].leaving) if question.kind == LOOP else gate.since
+    return _with_gate(state, question, _rise(gate, asked, since, now, state.thresholds))
 
 
 def _unanswered(state: State, question: Question, asked: float, now: float) -> State:
@@ -366,9 +390,9 @@ def _heard_elsewhere(state: State, question: Question, since: float) -> bool:
     return any(gate.heard >= since for gate in others)
 
 
-def _rise(gate: Gate, asked: float, now: float, limits: Thresholds) -> Gate:
+def _rise(gate: Gate, asked: float, since: float, now: float, limits: Thresholds) -> Gate:
     gate = replace(gate, silences=0, heard=max(gate.heard, asked))
-    if asked < gate.since:
+    if asked < since:
         return gate
     gate = replace(gate, answers=gate.answers + 1)
     wanted = gate.wanted or limits.rise

@@ -36,6 +36,11 @@ class Line:
         self._tunnel = tunnel
         self._socket: socket.socket | None = None
 
+    @property
+    def number(self) -> int:
+        """Its tunnel's."""
+        return self._tunnel.number
+
     def fileno(self) -> int | None:
         """Of the socket, for a selector; none while the interface is not there."""
         return None if self._socket is None else self._socket.fileno()

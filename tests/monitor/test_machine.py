@@ -12,6 +12,7 @@ from vpc_openvpn_monitor.machine import (
     LOOP,
     REACH,
     Drained,
+    Gone,
     Leaving,
     Thresholds,
     Verdict,
@@ -96,13 +97,43 @@ def test_one_that_was_about_to_stop_and_then_does_not_forward_is_dead(probed: bo
     assert world.until(lambda: HOME in world.dead_ways(), 4) <= 3.5
 
 
+def stops(world: World, number: int) -> None:
+    """A tunnel's unit stops it in an orderly way."""
+    world.take(Leaving(number))
+    world.run(1.6)
+    world.dead.add(number)
+    world.take(Gone(number))
+
+
+@BOTH
+def test_one_that_is_about_to_stop_is_avoided_until_it_has(probed: bool) -> None:
+    """It answers meanwhile. Three answers once brought new connections back to it, just before it stopped."""
+    world = site(probed=probed)
+    world.run(10)
+    world.take(Leaving(1))
+    assert world.best(1) == DETOUR and verdict(world.state).leaving == {1}
+    world.run(9)
+    assert world.best(1) == DETOUR and verdict(world.state).leaving == {1}
+    world.take(Gone(1))
+    assert verdict(world.state).leaving == frozenset()
+    assert world.until(lambda: world.best(1) == HOME, 1) <= 0.5
+
+
+@BOTH
+def test_one_that_was_about_to_stop_and_stays_is_used_again(probed: bool) -> None:
+    world = site(probed=probed)
+    world.run(10)
+    world.take(Leaving(1))
+    assert 9 < world.until(lambda: world.best(1) == HOME, 12) < 11
+    assert world.verdicts[-1][1] == NOTHING
+
+
 @BOTH
 def test_both_ends_restarted_leave_nothing_doubted(probed: bool) -> None:
     world = site(probed=probed)
     world.run(10)
     for number in (1, 2, 3):
-        world.take(Leaving(number))
-        world.dead.add(number)
+        stops(world, number)
         world.run(1.5)
         world.dead.discard(number)
         world.run(3)
@@ -118,8 +149,7 @@ def test_an_orderly_restart_is_no_failure(probed: bool) -> None:
     world.run(10)
     for _ in range(6):
         for number in (1, 2, 3):
-            world.take(Leaving(number))
-            world.dead.add(number)
+            stops(world, number)
             world.run(2.5)
             world.dead.discard(number)
         assert world.until(lambda: world.verdicts[-1][1] == NOTHING, 5) < 2
@@ -145,7 +175,9 @@ def test_a_way_that_is_doubted_is_better_than_one_that_is_dead(
     world.run(2.5)
     for tunnel in (2, 3):
         world.take(doubt(tunnel))
-        world.dead.update({tunnel} if isinstance(doubt(tunnel), Leaving) else ())
+        if isinstance(doubt(tunnel), Leaving):
+            world.take(Gone(tunnel))
+            world.dead.add(tunnel)
     world.run(1)
     world.dead.clear()
     assert world.until(lambda: world.best(1) == DETOUR, 4) <= 2

@@ -227,8 +227,8 @@ def test_memory_is_kept_and_a_damaged_one_is_none(found: site.Site) -> None:
 
 
 def test_bird_gets_sorted_sets() -> None:
-    said = bird.text(Verdict(frozenset({Way(2, 1), Way(1, 2)}), frozenset()))
-    assert said == "define avoided_ways = [ (0, 0), (1, 2), (2, 1) ];\ndefine dead_ways = [ (0, 0) ];\n"
+    said = bird.text(Verdict(frozenset({Way(2, 1), Way(1, 2)}), frozenset(), frozenset({3})))
+    assert said == "define avoided_ways = [ (0, 0), (0, 3), (1, 2), (2, 1) ];\ndefine dead_ways = [ (0, 0) ];\n"
 
 
 def test_an_error_of_birds_is_an_error(found: site.Site) -> None:
