@@ -73,10 +73,10 @@ FORGET = "rm -f /run/vpc-openvpn/monitor.memory; systemctl kill -s KILL vpc-open
 # again. Without detours there is nothing that could be away.
 ALL_HOME = f"""
 [ -e /etc/systemd/system/vpc-openvpn-monitor.service ] || exit 0
-[ -z "$({MONITOR} show | grep -v ': by its own tunnel$')" ] || exit
 for zone in 1 2 3; do
     ip -4 route show table vpc-zones 10.0.2$zone.0/24 | grep -q "via 10.200.$zone.1 " || exit
 done
+[ -z "$({MONITOR} show | grep -v ': by its own tunnel$')" ]
 """
 
 
