@@ -100,7 +100,8 @@ def _held(plan: NatPlan) -> str:
         f"systemctl is-active --quiet {HOLD_UNIT} && exit\n"
         f"systemctl reset-failed {HOLD_UNIT} 2>/dev/null\n"
         f"systemd-run --quiet --collect --unit={HOLD_UNIT} --service-type=notify --property=ExecStopPost={quote(undo)}"
-        f" {hold} 2>&1 && exit\n"
+        # What has passed before is answered, before the office sends the answers elsewhere.
+        f" {hold} 2>&1 && sleep {UNDER_WAY} && exit\n"
         f"journalctl --unit {HOLD_UNIT} --lines 3 --no-pager --output cat\n"
         f"echo 'Packets cannot wait on this NAT, so a rotation loses some: leave --seamless out'"
     )
