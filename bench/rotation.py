@@ -15,7 +15,9 @@ from typing import IO
 
 from bench.command import measured
 from bench.lab import BenchError, Lab
+from lab.state import REPOSITORY
 
+PINGS = str(REPOSITORY / "lab/pings.py")
 BEAT = 0.02  # seconds between two pings
 SETTLED = 3.0  # seconds before and after, for answers that are on their way
 LINES = (("us-east-1a",), ("all",), ("all", "--seamless"))
@@ -56,7 +58,7 @@ def one(lab: Lab, zones: int, words: tuple[str, ...]) -> tuple[float, Loss, Loss
             app = f"app-us-east-1{chr(ord('a') + number - 1)}"
             for kind, host, address in (("desk", "desk", f"10.0.{20 + number}.10"), ("app", app, "192.168.50.10")):
                 output = running.enter_context(tempfile.TemporaryFile("w+"))
-                ping = lab.start("exec", host, "--", "ping", "-n", "-i", str(BEAT), address, stdout=output)
+                ping = lab.start("exec", host, "--", sys.executable, PINGS, address, str(BEAT), stdout=output)
                 running.callback(ping.wait)
                 running.callback(ping.kill)
                 outputs[kind].append(output)

@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.state import REPOSITORY
 from tests.scenarios.flows import Background, changed, losing_nothing, missing
 from tests.scenarios.harness import Host, World, lab
 from tests.scenarios.states import all_home, remember
@@ -34,6 +36,7 @@ A = Host("nat-us-east-1a")
 DESK, APP_A, NAT_A = "192.168.50.10", "10.0.21.10", "198.51.100.21"
 CLIENT_A, SERVER = "openvpn-client@vpc-us-east-1a", "openvpn-server@office"
 IDENTITY = "/etc/vpc-openvpn/identity"
+PINGS = f"{sys.executable} {REPOSITORY / 'lab/pings.py'}"
 BEAT = 0.02  # seconds between two pings
 PATIENT = 600.0  # seconds for three deploys on a busy machine
 BEGUN = "Peer Connection Initiated"
@@ -68,7 +71,7 @@ def both_ways() -> Iterator[list[Flow]]:
         for number, letter in enumerate(LETTERS, 1):
             app, address = Host(f"app-us-east-1{letter}"), f"10.0.2{number}.10"
             for direction, host, target in (("desk → zone", Host("desk"), address), ("zone → desk", app, DESK)):
-                ping = running.enter_context(Background(host, f"ping -n -i {BEAT} {target}"))
+                ping = running.enter_context(Background(host, f"{PINGS} {target} {BEAT}"))
                 ping.waits_for("icmp_seq=30 ")
                 flows.append(Flow(f"us-east-1{letter}", direction, ping))
         yield flows
