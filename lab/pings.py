@@ -1,7 +1,7 @@
 """A ping that has room for answers which have waited and come all at once: `python pings.py ADDRESS SECONDS`.
 
 One every SECONDS. ping(8) itself loses some there: its socket holds 128 KB, and that is 170 short packets. Prints what
-ping prints for each answer, until it is killed.
+`ping -D` prints for each answer, until it is killed.
 """
 
 import os
@@ -53,7 +53,7 @@ def _hear(line: socket.socket, address: str, mine: int) -> None:
         answer = packet[(packet[0] & 15) * 4 :]
         own, number, sent = struct.unpack_from("!HHd", answer, 4)
         if own == mine:
-            told = f"{len(answer)} bytes from {address}: icmp_seq={number} ttl={packet[8]}"
+            told = f"[{time.time():.6f}] {len(answer)} bytes from {address}: icmp_seq={number} ttl={packet[8]}"
             print(f"{told} time={(time.monotonic() - sent) * 1000:.3f} ms", flush=True)
 
 

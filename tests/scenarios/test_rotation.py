@@ -59,8 +59,14 @@ class Flow:
     direction: str
     ping: Background
 
-    def lost(self) -> int:
-        return len(missing(self.ping.output()))
+    def lost(self) -> list[str]:
+        """The pings that were lost, each with the time of the last answer before it."""
+        output = self.ping.output()
+        times = {
+            int(number): float(when) for when, number in re.findall(r"^\[([\d.]+)\].* icmp_seq=(\d+) ttl", output, re.M)
+        }
+        last = {number: max(each for each in times if each < number) for number in missing(output)}
+        return [f"{number} after {time.strftime('%T', time.localtime(times[last[number]]))}" for number in sorted(last)]
 
 
 @contextmanager
@@ -155,7 +161,7 @@ def test_a_seamless_rotation_that_is_killed_at_each_stage_goes_on(world: World, 
     before = shown(world)[A.name]
     line = ("./vpc", "identities", "rotate", A.name, "--seamless")
     stages = ("peers pin both", "peers pin both", "no more")
-    lost: dict[str, int] = {}
+    lost: dict[str, list[str]] = {}
     with both_ways() as flows:
         for said in stages:
             with world.running(*line) as process:
@@ -183,7 +189,7 @@ def test_a_seamless_rotation_that_is_killed_at_each_stage_goes_on(world: World, 
             assert time.monotonic() < deadline, ended.output
         lost = {f"{flow.zone} {flow.direction}": flow.lost() for flow in flows}
     # The office's packets go by the detour for as long as it takes. What zone a's hosts begin waits for 30 s at most.
-    assert {name: count for name, count in lost.items() if count and name != "us-east-1a zone → desk"} == {}
+    assert {name: each for name, each in lost.items() if each and name != "us-east-1a zone → desk"} == {}
     assert shown(world)[A.name] != before
     assert live(world)[0] == 0
     OFFICE.fails("ip -4 rule | grep -e '^7580:' -e '^7590:'; ls /etc/vpc-openvpn/drained")
