@@ -672,10 +672,11 @@ def test_what_is_under_way_arrives_when_a_tunnel_stops_and_when_its_zone_goes_ho
         assert lost(office, f"systemctl restart {CLIENT_A}") == set()
         assert lost(office, f"systemctl kill --signal KILL {CLIENT_A}") != set()
         assert lost(A, f"systemctl restart {SERVER}") == set()
-        # Without the rule that lets answers in, those on the detour are dropped when zone a goes home.
+        # Without the rule that lets answers in, those on the detour are dropped when zone a goes home, if that is when
+        # its pinned connections do, and not, on a busy machine, a moment later.
         known = "vpc-openvpn-foreign -i tun-2 -m conntrack --ctstate ESTABLISHED -m rpfilter --invert -j DROP"
         with permitting(office, known, "mangle"):
-            assert lost(A, f"systemctl restart {SERVER}") != set()
+            assert any(lost(A, f"systemctl restart {SERVER}") for _ in range(8))
 
 
 def test_an_uneven_internet_moves_no_traffic_until_it_is_worse(world: World, desk: Host, office: Host) -> None:

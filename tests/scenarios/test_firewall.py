@@ -412,7 +412,7 @@ def test_our_chains_come_back_after_a_flush(world: World, desk: Host, office: Ho
         office.succeeds("nft flush ruleset")
         office.fails(chains)
         office.succeeds(again)
-        office.eventually(chains)
+        office.eventually(f"[ $({chains} | wc -l) = {len(before.splitlines())} ]")  # table by table
         assert sorted(office.succeeds(chains).splitlines()) == sorted(before.splitlines())
         desk.reaches(APP)
         assert world.plan("--limit", "office").pending == {}
