@@ -17,11 +17,11 @@ RELEASE = os.environ.get("SCENARIO_RELEASE")  # of Debian, such as trixie; the m
 
 # Two workers end together where the longest files are dealt out first (--no-loadscope-reorder).
 LONGEST_FIRST = [
-    *("test_detours.py", "test_rotation.py", "test_neighbours.py", "test_attacks.py", "test_metrics.py"),
-    *("test_rebuild.py", "test_firewall.py", "test_what_may_pass.py"),
-    *("test_bad_luck.py", "test_site_changes.py", "test_proof.py", "test_hosts.py", "test_drift.py", "test_upgrade.py"),
-    "test_sweep.py",
-    *("test_firewalld.py", "test_dry_run.py", "test_operators.py", "test_status.py", "test_vpc.py"),
+    *("test_detours.py", "test_metrics.py", "test_rotation.py", "test_neighbours.py", "test_sweep.py"),
+    *("test_bad_luck.py", "test_status.py", "test_firewalld.py", "test_rebuild.py", "test_keeper.py", "test_drift.py"),
+    *("test_site_changes.py", "test_proof.py", "test_firewall.py", "test_trust.py", "test_operators.py"),
+    *("test_attacks.py", "test_dry_run.py", "test_strategies.py", "test_lockout.py", "test_hosts.py", "test_guard.py"),
+    *("test_what_may_pass.py", "test_upgrade.py", "test_traffic.py", "test_reboot.py", "test_world.py"),
 ]
 
 
