@@ -63,7 +63,7 @@ demo: ready ## an office, a VPC and its tunnels on this machine; root
 outages: ready ## what is lost in which outage, by strategy, measured in the lab (QUICK=1: once, in 6 minutes); root
 	$(RUN)/python -m bench.outages $(if $(QUICK),--quick)
 
-bench: ready ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 8 minutes); root
+bench: ready ## what deploys cost and tunnels carry, beside others that do the same (QUICK=1: once, in 6 minutes); root
 	status=0; for what in deploys throughput; do \
 	  $(RUN)/python -m bench.$$what $(if $(QUICK),--quick) || status=1; \
 	done; exit $$status
