@@ -50,7 +50,7 @@ test-attacks: ready ## what a NAT in other hands and strangers try, with scans, 
 	ATTACKS=long $(RUN)/python -m pytest tests/scenarios/test_attacks.py tests/scenarios/test_what_may_pass.py
 
 test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
-test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone); root
+test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone, one boot less); root
 	QUICK=$(QUICK) $(RUN)/python -m pytest tests/machines
 
 test-pages: PACKAGES += chromium fonts-dejavu-core
