@@ -16,7 +16,7 @@ from vpc_openvpn.site.plan import OFFICE, ZONES, HostPlan, NatPlan, OfficePlan, 
 
 HOLD_UNIT = "vpc-openvpn-hold.service"
 OURS = "rotation"  # in the file of a drain that no operator has asked for
-UNDER_WAY = 0.5  # seconds in which packets arrive that are on their way through a tunnel
+UNDER_WAY = 0.5  # seconds: then what is on its way through a tunnel is answered, from another continent too
 AGAIN, ASIDE = 7580, 7590  # routing rules' priorities, between those of `wait` and `pin`: vpc_openvpn/site/plan.py
 TRUSTED = 90  # seconds until a NAT whose tunnel was restarted has proved itself
 

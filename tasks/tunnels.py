@@ -15,7 +15,6 @@ from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
 
 NOTICED = 1.2  # times the detection's time: then the office has noticed, and moved new connections
-UNDER_WAY = 0.5  # seconds: then what has been sent is answered, from another continent and by a busy machine too
 DROP_IN = "vpc-openvpn.conf"
 BUFFERS = 1 << 20  # bytes of a tunnel's socket, each way
 
@@ -53,7 +52,9 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
         view(paths.TUNNEL_UP, plan.role, mode="755", source_script=paths.SOURCE),
     )
     # New connections take a detour, and the tunnel carries what is under way.
-    leave = f"{paths.MONITOR} leaving {connection.tunnel.number}; sleep {UNDER_WAY}" if plan.health_checks else ""
+    leave = (
+        f"{paths.MONITOR} leaving {connection.tunnel.number}; sleep {seamless.UNDER_WAY}" if plan.health_checks else ""
+    )
     unit = paths.client_unit(connection.name)
     return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
 
@@ -79,7 +80,7 @@ def _nat_end(plan: NatPlan, identity: Identity) -> End:
         birdc = f"/usr/sbin/birdc -s {paths.BIRD_SOCKET}"
         started = f"{birdc} enable bfd_office"
         # BFD is silent first, and the tunnel carries packets until the office has noticed, and what is under way then.
-        leave = f"{birdc} disable bfd_office && sleep {plan.tunnel.detection * NOTICED / 1000 + UNDER_WAY:.2g}"
+        leave = f"{birdc} disable bfd_office && sleep {plan.tunnel.detection * NOTICED / 1000 + seamless.UNDER_WAY:.2g}"
     return _end(plan, paths.SERVER_UNIT, configuration, plan.tunnels, identity, started=started, leave=leave)
 
 
