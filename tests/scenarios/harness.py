@@ -41,48 +41,30 @@ class Answer:
 
 
 @cache
-def _console() -> Console:
-    return Console(ROOT, {**os.environ, "VPC_OPENVPN_LAB": INSTANCE})
+def _console(instance: str) -> Console:
+    return Console(ROOT, {**os.environ, "VPC_OPENVPN_LAB": instance})
 
 
 def lab(*words: str, stdin: str = "", timeout: float = 300, instance: str = INSTANCE) -> Answer:
-    """`python -m lab WORDS`, as a user types it; of the scenarios' own lab without a new Python for each."""
+    """`python -m lab WORDS`, as a user types it, but without a new Python for each."""
     environment = {**os.environ, "VPC_OPENVPN_LAB": instance}
-    if instance == INSTANCE:
-        answer = Answer(*_console().run(list(words), environment, stdin, timeout))
-    else:
-        answer = _typed(words, environment, stdin, timeout)
+    answer = Answer(*_console(instance).run(list(words), environment, stdin, timeout))
     if words[0] == "replace" and answer.status == 0:
         idle_keeper(words[1])
     return answer
 
 
-def _typed(words: Sequence[str], environment: dict[str, str], stdin: str, timeout: float) -> Answer:
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", *words],
-        cwd=ROOT,
-        env=environment,
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=timeout,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout)
-
-
 # A command, tried for $2 milliseconds, by the host's own shell. Other labs are waiting for the processor: one that
 # takes long is not run again before twice that time.
 TRIED = """
-now=$(date +%s%3N) end=$(( $(date +%s%3N) + $2 ))
+began=$(date +%s%3N)
+end=$(( began + $2 ))
 until said=$(sh -c "$1" 2>&1); do
-    began=$now now=$(date +%s%3N)
+    now=$(date +%s%3N)
     [ $now -lt $end ] || { printf '%s\\n' "$said"; exit 1; }
     pause=$(( 2 * (now - began) )); [ $pause -gt 100 ] || pause=100; [ $pause -lt 500 ] || pause=500
     sleep $(printf '0.%03d' $pause)
-    now=$(date +%s%3N)
+    began=$(date +%s%3N)
 done
 printf '%s\\n' "$said"
 """

@@ -65,8 +65,8 @@ class Flow:
         times = {
             int(number): float(when) for when, number in re.findall(r"^\[([\d.]+)\].* icmp_seq=(\d+) ttl", output, re.M)
         }
-        last = {number: max(each for each in times if each < number) for number in missing(output)}
-        return [f"{number} after {time.strftime('%T', time.localtime(times[last[number]]))}" for number in sorted(last)]
+        before = {number: times[max(each for each in times if each < number)] for number in sorted(missing(output))}
+        return [f"{number} after {time.strftime('%T', time.localtime(when))}" for number, when in before.items()]
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def test_no_packet_is_lost_while_all_hosts_get_other_identities(world: World) ->
         said = rotate(world, "all", "--seamless")
         time.sleep(1)
         sent = sum(flow.ping.output().count("bytes from") for flow in flows)
-        lost = {f"{flow.zone} {flow.direction}": flow.lost() for flow in flows if flow.lost()}
+        lost = {f"{flow.zone} {flow.direction}": each for flow in flows if (each := flow.lost())}
     print(f"{said[said.rindex('peers pin both') :]}{sent} answers")
     assert lost == {}
     after = shown(world)
