@@ -6,8 +6,11 @@ systemd's own version 1 hierarchy. Resources are not limited.
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lab.state import PREFIX
@@ -37,12 +40,8 @@ def ours() -> list[str]:
 
 def kill(hosts: list[str]) -> None:
     """kill -9 everything in these hosts' control groups, and wait until it is gone."""
-    for host in hosts:
-        for hierarchy in _hierarchies():
-            switch = hierarchy / _OURS / host / "cgroup.kill"
-            if switch.exists():
-                switch.write_text("1")
-    wait_until(lambda: not any(_populated(host) for host in hosts), 10, f"{', '.join(hosts)} to die")
+    groups = [hierarchy / _OURS / host for host in hosts for hierarchy in _hierarchies()]
+    wait_until(lambda: not [group for group in groups if _killed(group)], 10, f"{', '.join(hosts)} to die")
 
 
 def remove(host: str) -> None:
@@ -63,15 +62,37 @@ def _hierarchies() -> Iterator[Path]:
             yield Path(folder)
 
 
-def _populated(host: str) -> bool:
-    for hierarchy in _hierarchies():
-        events = hierarchy / _OURS / host / "cgroup.events"
-        if events.exists() and "populated 1" in events.read_text():
-            return True
-    return False
+def _killed(top: Path) -> bool:
+    """kill -9 all processes in and below a group; whether there were any."""
+    switch, events = top / "cgroup.kill", top / "cgroup.events"
+    if switch.exists():
+        with suppress(FileNotFoundError):
+            switch.write_text("1")
+            return "populated 1" in events.read_text()
+        return False
+    found = False  # version 1 has no switch
+    for folder, _, _ in os.walk(top):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for pid in (Path(folder) / "cgroup.procs").read_text().split():
+                found = True
+                os.kill(int(pid), signal.SIGKILL)
+    return found
 
 
 def _remove_tree(top: Path) -> None:
-    """Remove a control group and those below it; files in there go with their directory."""
+    """Remove a control group and those below it; files in there go with their directory.
+
+    A host that was just starting may join one hierarchy's group when the other's has been killed.
+    """
+    wait_until(lambda: not _killed(top) and _removed(top), 10, f"the processes in {top} to die")
+
+
+def _removed(top: Path) -> bool:
     for folder, _, _ in os.walk(top, topdown=False):
-        Path(folder).rmdir()
+        try:
+            Path(folder).rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+    return True

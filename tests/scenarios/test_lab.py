@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.system import wait_until
 from tests.scenarios.flows import Background
 from tests.scenarios.harness import ROOT, Answer, Host, World, lab
 
@@ -80,6 +81,27 @@ def test_down_removes_an_interrupted_up(moment: float) -> None:
     up.send_signal(signal.SIGKILL)
     up.wait()
     assert second("down").status == 0
+    assert traces() - before == set()
+
+
+@pytest.mark.parametrize("kind", ["cgroup2", "cgroup"])
+def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(kind: str) -> None:
+    """Where a machine mixes both versions, a start that is cut short stands between its two groups."""
+    before = traces()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    folders = [
+        Path(mount)
+        for _, mount, fstype, options, *_ in mounts
+        if fstype == kind and (fstype == "cgroup2" or "name=systemd" in options)
+    ]
+    if not folders:
+        pytest.skip(f"this machine has no hierarchy of {kind} for hosts")
+    group = folders[0] / "vpclab.second-hosts/nat-us-east-1a"
+    group.mkdir(parents=True)
+    with subprocess.Popen(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(group / "cgroup.procs")]) as host:
+        wait_until(lambda: str(host.pid) in (group / "cgroup.procs").read_text().split(), 5, "the host to join")
+        assert second("down").status == 0
+        assert host.wait(5) == -signal.SIGKILL
     assert traces() - before == set()
 
 
