@@ -12,7 +12,7 @@ from templates import render
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.effects import Files, Service, Services
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel
+from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
 
 NOTICED = 1.2  # times the detection's time: then the office has noticed, and moved new connections
 DROP_IN = "vpc-openvpn.conf"
@@ -53,7 +53,9 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
     )
     # New connections take a detour, and the tunnel carries what is under way.
     leave = (
-        f"{paths.MONITOR} leaving {connection.tunnel.number}; sleep {seamless.UNDER_WAY}" if plan.health_checks else ""
+        f"{paths.MONITOR} leaving {connection.tunnel.number} $MAINPID; sleep {seamless.UNDER_WAY}"
+        if plan.health_checks
+        else ""
     )
     unit = paths.client_unit(connection.name)
     return _end(plan, unit, configuration, connection.tunnels, identity, started="", leave=leave)
@@ -158,6 +160,12 @@ def restart(plan: HostPlan, ends: Sequence[End], zones: Sequence[str]) -> None:
                 seamless.given_back(plan, zone)
 
 
+def _awaited(plan: OfficePlan, zone: str) -> str:
+    # On a busy host a restart may be silent for longer than a NAT that has died. Without a monitor nothing would
+    # release its connections.
+    return f"{paths.MONITOR} restarting {plan.connection_to(zone).tunnel.number} >/dev/null 2>&1 || true"
+
+
 def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *, last: bool) -> None:
     """First the NAT's end, then the office's. The office runs an operation for both, so that no host runs ahead."""
     office = isinstance(plan, OfficePlan)
@@ -166,6 +174,12 @@ def _restart_ends(plan: HostPlan, zone: str, services: Mapping[str, Service], *,
     if host.data.get("proof") == "no":  # the other end is not there, or is not what it should be
         once = "echo not asked"
     complaint = f"the tunnel of {zone} was restarted and carries no packets; no other is restarted"
+    operations.beside(
+        name=f"{zone}: its connections stay while its NAT's end is restarted",
+        group=zone,
+        units={nat_host(zone): paths.SERVER_UNIT},
+        script=_awaited(plan, zone) if isinstance(plan, OfficePlan) and plan.health_checks else "",
+    )
     operations.restarted(
         name=f"{zone}: the NAT's end runs what is on disk",
         group=zone,

@@ -32,7 +32,10 @@ USAGE = """usage: vpc-openvpn-monitor run             ask through every tunnel, 
        vpc-openvpn-monitor show [--json]   which way each zone is reached, and why; with --json, how the host is, too
        vpc-openvpn-monitor drain ZONE      new connections to ZONE take a detour, until it is given back
        vpc-openvpn-monitor give-back ZONE
-       vpc-openvpn-monitor leaving NUMBER  this tunnel is about to stop; for its unit
+       vpc-openvpn-monitor leaving NUMBER PROCESS
+                                           this tunnel's process is about to end; for its unit
+       vpc-openvpn-monitor restarting NUMBER
+                                           the other end of this tunnel is restarted now; for a deploy
        vpc-openvpn-monitor hold INTERFACE NETWORK…
                                            what is for NETWORK and not from INTERFACE waits in this host's kernel, until
                                            SIGTERM, 30 s at most; for a rotation of identities
@@ -72,8 +75,8 @@ def _do(found: site.Site, arguments: list[str]) -> int:
             daemon.run()
         case ["settle"]:
             _settle(found)
-        case ["leaving", number]:
-            orders.give(found.control, "leaving", number)
+        case ["leaving", _, _] | ["restarting", _]:
+            orders.give(found.control, *arguments)
         case ["drain" | "give-back" as verb, zone]:
             return _switch(found, zone, back=verb == "give-back")
         case ["show", "--json"]:

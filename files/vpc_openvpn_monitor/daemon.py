@@ -4,6 +4,7 @@ One process, one loop: packets and orders come in, the machine decides, question
 """
 
 import heapq
+import os
 import select
 import socket
 import time
@@ -25,6 +26,7 @@ from vpc_openvpn_monitor.machine import (
     Gone,
     Leaving,
     Question,
+    Restarting,
     Tick,
     Unanswered,
     Verdict,
@@ -62,6 +64,7 @@ class Daemon:
         self._try_at = 0.0
         self._complained = ""
         self._lines = {tunnel.number: Line(tunnel) for tunnel in site.tunnels}
+        self._leaving: dict[int, int] = {}  # by tunnel, the descriptor of its process, which is about to end
         self._pending: dict[bytes, Asked] = {}
         self._expiring: list[tuple[float, bytes]] = []  # a heap: kinds of question wait for different times
         self._round_trips: dict[int, float] = {}
@@ -96,10 +99,14 @@ class Daemon:
 
     def _wait(self, control: socket.socket, changes: kernel.Changes) -> None:
         lines = {descriptor: line for line in self._lines.values() if (descriptor := line.fileno()) is not None}
-        ready, _, _ = select.select([control.fileno(), changes.fileno(), *lines], [], [], self._patience())
+        ending = {descriptor: number for number, descriptor in self._leaving.items()}
+        heard = [control.fileno(), changes.fileno(), *lines, *ending]
+        ready, _, _ = select.select(heard, [], [], self._patience())
         for descriptor in ready:
             if descriptor in lines:
                 self._read(lines[descriptor])
+            elif descriptor in ending:
+                self._left(ending[descriptor])
             elif descriptor == changes.fileno():
                 if changes.heard():
                     self._see_at = min(self._see_at, time.monotonic() + SETTLES)
@@ -138,11 +145,9 @@ class Daemon:
         source = sockets.source_in(self._site.lans) or tunnel.own
         packet, token = sockets.packet_for(question, tunnel, target, source)
         now = time.monotonic()
-        sent = self._lines[question.tunnel].send(packet)
+        self._lines[question.tunnel].send(packet)
         self._pending[token] = Asked(question, now, target)
         heapq.heappush(self._expiring, (now + (LATE if question.kind == LIFE else within), token))
-        if not sent:
-            self._take(Gone(question.tunnel))
 
     def _target(self, question: Question, tunnel: Tunnel) -> IPv4Address:
         if question.kind == LIFE:
@@ -153,8 +158,6 @@ class Daemon:
     def _read(self, line: Line) -> None:
         for answer in line.answers():
             self._heard(line, answer)
-        if line.fileno() is None:
-            self._take(Gone(line.number))
 
     def _heard(self, line: Line, answer: Answer) -> None:
         asked = self._pending.get(answer.token)
@@ -183,8 +186,10 @@ class Daemon:
                 self._see_at = 0.0
                 self._see()
                 return report.as_json(self._site, self._state, self._history, self._round_trips, time.time())
-            case ["leaving", number] if number.isdecimal() and int(number) in self._lines:
-                self._take(Leaving(int(number)))
+            case ["leaving", number, process] if self._is_tunnel(number) and process.isdecimal():
+                self._leaves(int(number), int(process))
+            case ["restarting", number] if self._is_tunnel(number):
+                self._take(Restarting(int(number)))
             case ["look"]:
                 self._look_at = 0.0
                 self._look()
@@ -193,6 +198,27 @@ class Daemon:
         if self._complained:
             raise orders.OrderError(self._complained)
         return ""
+
+    def _is_tunnel(self, number: str) -> bool:
+        return number.isdecimal() and int(number) in self._lines
+
+    def _leaves(self, number: int, process: int) -> None:
+        """The tunnel is about to stop; it has when its process has ended."""
+        try:
+            descriptor = os.pidfd_open(process)
+        except ProcessLookupError:
+            return
+        except OSError:  # then a time has to do
+            self._take(Leaving(number))
+            return
+        self._left(number)
+        self._leaving[number] = descriptor
+        self._take(Leaving(number))
+
+    def _left(self, number: int) -> None:
+        if (descriptor := self._leaving.pop(number, None)) is not None:
+            os.close(descriptor)
+            self._take(Gone(number))
 
     def _look(self) -> None:
         now = time.monotonic()

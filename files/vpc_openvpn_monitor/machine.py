@@ -41,6 +41,7 @@ class Thresholds:
     most_rise: int = 48  # … up to this
     calm: int = 240  # answers after which earlier failures are forgotten: two minutes
     leaving: float = 10.0  # until a tunnel that was about to stop, and is still there, may prove itself
+    restart: float = 10.0  # for which a tunnel that is restarted may be silent, and its connections are kept
 
 
 class Question(NamedTuple):
@@ -98,7 +99,7 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class Tunnel:
     """What is known of a tunnel. `unanswered`: pings in a row. `leaving`: it is about to stop, and answers to questions
-    that are asked before this say nothing; 0: it is not.
+    that are asked before this say nothing; 0: it is not. `patient`: until then, its silence is that of a restart.
     """
 
     unanswered: int = 0
@@ -107,6 +108,7 @@ class Tunnel:
     forwards: Gate = Gate()
     drained: bool = False
     leaving: float = 0.0
+    patient: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,14 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A tunnel's interface is not there, or no longer the one that it was."""
+    """The process of a tunnel that was about to stop has ended. (Its interface may go and come back before.)"""
+
+    tunnel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    """A deploy is about to restart the other end of a tunnel, which is silent until then."""
 
     tunnel: int
 
@@ -177,7 +186,7 @@ class Drained:
     tunnels: frozenset[int]
 
 
-Event: TypeAlias = Tick | Answered | Unanswered | Leaving | Gone | Drained
+Event: TypeAlias = Tick | Answered | Unanswered | Leaving | Gone | Restarting | Drained
 
 
 # --- actions --------------------------------------------------------------------------------------------------------
@@ -249,8 +258,11 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
             orderly = gate.orderly or gate.trust == Trust.TRUSTED
             until = now + state.thresholds.leaving
             after = _with_tunnel(state, tunnel, forwards=replace(_doubt(gate, now), orderly=orderly), leaving=until)
+            after = _awaited(after, tunnel, now)
         case Gone(tunnel):
             after = _with_tunnel(state, tunnel, leaving=0.0)
+        case Restarting(tunnel):
+            after = _awaited(state, tunnel, now)
         case Drained(drained):
             tunnels = {number: replace(each, drained=number in drained) for number, each in state.tunnels.items()}
             after = replace(state, tunnels=tunnels)
@@ -365,7 +377,8 @@ def _unanswered(state: State, question: Question, asked: float, now: float) -> S
     if asked <= gate.since:
         return state
     tunnel = state.tunnels[question.tunnel]
-    if question.kind == LOOP and (tunnel.silent or tunnel.life_heard < asked):
+    unheard = tunnel.silent or tunnel.life_heard < asked
+    if unheard and (question.kind == LOOP or now < tunnel.patient):
         # Of a NAT that does not even answer a ping, LIFE tells.
         return _with_gate(state, question, replace(gate, answers=0))
     first = asked if not gate.silences else gate.silent_since
@@ -424,10 +437,14 @@ def _alive(state: State, number: int, asked: float, now: float) -> State:
     )
 
 
+def _awaited(state: State, number: int, now: float) -> State:
+    return _with_tunnel(state, number, patient=now + state.thresholds.restart)
+
+
 def _no_answer_yet(state: State, number: int, now: float) -> State:
     """A ping is sent: the ones before it that have no answer count."""
     tunnel = state.tunnels[number]
-    silent = tunnel.silent or tunnel.unanswered >= state.thresholds.life_fall
+    silent = tunnel.silent or (tunnel.unanswered >= state.thresholds.life_fall and now >= tunnel.patient)
     forwards = _doubt(tunnel.forwards, now) if silent and not tunnel.silent else tunnel.forwards
     return _with_tunnel(state, number, unanswered=tunnel.unanswered + 1, silent=silent, forwards=forwards)
 

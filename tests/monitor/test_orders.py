@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -96,7 +97,7 @@ def test_a_zone_is_drained_and_given_back_without_a_monitor(found: site.Site) ->
 
 
 def test_a_running_monitor_follows_at_once(found: site.Site, capsys: pytest.CaptureFixture[str]) -> None:
-    began = time.time()
+    began, process = time.time(), str(os.getpid())
     with running(found) as said:
         await_control(found)
         assert command.main(["show"]) == 0
@@ -107,18 +108,43 @@ def test_a_running_monitor_follows_at_once(found: site.Site, capsys: pytest.Capt
         shown = capsys.readouterr().out.splitlines()
         assert shown == ["us-east-1a: by its own tunnel", "us-east-1b: by a detour over us-east-1a: drained"]
         assert "us-east-1b: by a detour over us-east-1a: drained" in said
-        assert command.main(["leaving", "1"]) == 0
+        assert command.main(["restarting", "1"]) == 0
+        assert command.main(["leaving", "1", process]) == 0
         assert command.main(["show", "--json"]) == 0
         zones = json.loads(capsys.readouterr().out)["zones"]
         assert zones["us-east-1a"]["ways"][0] == {"tunnel": "us-east-1a", "avoided": "has yet to prove itself"}
         drained = zones["us-east-1b"]
         assert (drained["state"], drained["via"], drained["why"]) == ("detour", "us-east-1a", "drained")
         assert began <= drained["since"] <= time.time() and drained["changes_today"] == 1
-        assert command.main(["leaving", "9"]) == 1
+        for wrong in (["leaving", "9", process], ["leaving", "1", "x"], ["restarting", "9"]):
+            assert command.main(wrong) == 1
     assert not found.control.exists()
     recalled, past = memory.recall(found.memory)
     assert recalled.tunnels[1][0] == Trust.PROVING
     assert [change.path.state for change in past["us-east-1b"]] == ["own", "detour"]
+
+
+def test_a_tunnel_is_about_to_stop_until_its_process_has_ended(found: site.Site) -> None:
+    """Its interface says nothing: OpenVPN closes and opens it while it restarts. (Here there is none at all.)"""
+
+    def is_leaving() -> bool:
+        return "(0, 1)" in found.paths.read_text()
+
+    with running(found), subprocess.Popen(["sleep", "60"]) as tunnel:
+        await_control(found)
+        assert command.main(["leaving", "1", str(tunnel.pid)]) == 0
+        time.sleep(0.5)  # in which questions are asked in vain
+        assert is_leaving()
+        tunnel.kill()
+        for _ in range(200):
+            if not is_leaving():
+                break
+            time.sleep(0.01)
+        assert not is_leaving()
+        # One that has ended already is about nothing any more.
+        tunnel.wait()
+        assert command.main(["leaving", "1", str(tunnel.pid)]) == 0
+        assert not is_leaving()
 
 
 def test_a_question_is_unanswered_in_its_own_time(found: site.Site) -> None:
