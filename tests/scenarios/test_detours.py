@@ -217,7 +217,7 @@ def test_without_a_probe_the_nat_itself_is_asked(world: World, desk: Host, offic
     # A NAT that was doubted already when it ceased to forward is found out too; each comes home, however often its
     # kernel was asked.
     with changed(A, "sysctl -w net.ipv4.ip_forward=0", "sysctl -w net.ipv4.ip_forward=1"):
-        office.succeeds(f"{MONITOR} leaving 1")
+        office.succeeds(f"{MONITOR} leaving 1 $(systemctl show --value -p MainPID openvpn-client@vpc-us-east-1a)")
         office.eventually(
             f"{MONITOR} show | grep -q 'us-east-1a: by a detour over .*: its NAT does not forward'", NOTICED
         )
