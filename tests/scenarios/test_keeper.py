@@ -97,7 +97,9 @@ def test_what_was_deployed_comes_back(world: World, name: str, kind: str) -> Non
         all_home()
         before = host.succeeds(KEPT)
         repairs = int(host.succeeds(f"{REPAIRS} '{what}'"))
-        assert host.succeeds(f"{fault}\n{KEPT}") != before, fault
+        now = host.succeeds(f"{fault}\n{KEPT}")
+        # The keeper may have mended it before it could be seen; then it has counted it, as it has to below.
+        assert what or now != before, fault
         # A tunnel that has begun anew proves itself before its zone is sent there: its host's state is back before.
         comes_back(host, tunnels(before) if what.startswith(("openvpn", "tun-1")) else before, time.monotonic(), fault)
         if what:
