@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lab.layout import Host, Layout
-from lab.system import LabError
+from lab.system import HELD, LabError
 from lab.vpc import Vpc
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -162,7 +162,10 @@ def mark_ready(lab: Lab) -> Lab:
 
 @contextmanager
 def exclusive(name: str, waiting: str) -> Iterator[None]:
-    """Hold the lock `name`; say `waiting` once if another process has it. A dead holder holds nothing."""
+    """Hold the lock `name`; say `waiting` once if another process has it.
+
+    A dead holder holds it until what it has begun by `run` has ended: an `ip` that makes namespaces, say.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         try:
@@ -170,4 +173,8 @@ def exclusive(name: str, waiting: str) -> Iterator[None]:
         except BlockingIOError:
             print(waiting, file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        HELD.add(lock.fileno())
+        try:
+            yield
+        finally:
+            HELD.discard(lock.fileno())

@@ -39,10 +39,14 @@ class LabError(Exception):
     """Something that the user must know; its text is the whole message."""
 
 
+# Descriptors of the locks that this process holds. What `run` has begun holds them as well: it may outlive us.
+HELD: set[int] = set()
+
+
 def run(command: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Run a program and return what it printed; raise LabError with its complaint when it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, input=stdin, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, input=stdin, env=env, capture_output=True, text=True, check=False, pass_fds=[*HELD])
     if done.returncode != 0:
         complaint = (done.stderr or done.stdout).strip()
         raise LabError(f"`{shlex.join(words)}` failed with status {done.returncode}:\n{complaint}")

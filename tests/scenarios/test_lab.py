@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.state import CACHE
 from lab.system import wait_until
 from tests.scenarios.flows import Background
 from tests.scenarios.harness import ROOT, Answer, Host, World, lab
@@ -103,6 +104,27 @@ def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(kind: str) -> N
         assert second("down").status == 0
         assert host.wait(5) == -signal.SIGKILL
     assert traces() - before == set()
+
+
+def test_what_a_killed_command_has_begun_ends_before_the_next_begins() -> None:
+    """An `ip` that outlived a killed `up` once made a namespace after `down` had looked for them."""
+    script = (
+        "from lab import state, system\n"
+        "with state.exclusive(f'{state.PREFIX}lab', ''):\n"
+        "    system.run(['sh', '-c', f'sleep 2; echo >{state.CACHE}/ended'])\n"
+    )
+    ended = CACHE / "ended"
+    ended.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "VPC_OPENVPN_LAB": SECOND}
+    ) as up:
+        time.sleep(1)
+        up.kill()
+        up.wait()
+        assert not ended.exists()
+        assert second("down").status == 0
+        assert ended.exists()
+        ended.unlink()
 
 
 def test_a_second_up_is_refused() -> None:
