@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
+import pytest
 import yaml
 
 from tests.scenarios.console import Console
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 # The tests' own lab, beside any other that is up; one for each of pytest-xdist's workers.
 INSTANCE = os.environ.get("SCENARIO_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 DEPLOY = ("pyinfra", "inventory.py", "deploy.py")
+long_form = pytest.mark.skipif(not os.environ.get("ATTACKS"), reason="make test-attacks")
 
 Site = dict[str, Any]
 

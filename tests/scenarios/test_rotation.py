@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,7 @@ import pytest
 
 from lab.state import REPOSITORY
 from tests.scenarios.flows import Background, changed, losing_nothing, missing
-from tests.scenarios.harness import Host, World, lab
+from tests.scenarios.harness import Host, World, comes_to_operation, lab, long_form
 from tests.scenarios.states import all_home, remember
 
 LETTERS = "abc"
@@ -200,12 +199,7 @@ def test_a_seamless_rotation_that_is_killed_at_each_stage_goes_on(world: World, 
     ("lost", "end"),
     [
         pytest.param(A, "NAT", id="the NAT"),
-        pytest.param(
-            OFFICE,
-            "office",
-            id="the office",
-            marks=pytest.mark.skipif(os.environ.get("ATTACKS") != "long", reason="two minutes; make test-attacks"),
-        ),
+        pytest.param(OFFICE, "office", id="the office", marks=long_form),  # two minutes
     ],
 )
 def test_a_host_that_loses_its_power_in_a_rotation_has_the_same_line_typed_when_it_is_back(
@@ -213,16 +207,12 @@ def test_a_host_that_loses_its_power_in_a_rotation_has_the_same_line_typed_when_
 ) -> None:
     before = shown(world)[A.name]
     line = ("./vpc", "identities", "rotate", A.name, "--seamless")
-    said, deploys, on = "", 0, True
-    with world.running(*line) as process, patience(process):
-        assert process.stdout is not None
-        for text in process.stdout:
-            said += text
-            deploys += "deploy.py -y" in text
-            # In the second of three, by which the host gets its new identity.
-            if on and deploys == 2 and f"Starting operation: us-east-1a: the {end}'s end runs" in text:
-                on = lab("kill", lost.name).status != 0
-        assert not on and process.wait() == 1, said
+    with world.running(*line) as process:
+        # In the second of three deploys, by which the host gets its new identity.
+        said = "".join(comes_to_operation(process, f"us-east-1a: the {end}'s end runs") for _ in range(2))
+        assert lab("kill", lost.name).status == 0
+        said += process.communicate(timeout=PATIENT)[0]
+        assert process.returncode == 1, said
     assert f"type the same again, which continues from there: {' '.join(line)}" in said
     assert "Traceback" not in said
     if lost is A:
@@ -238,17 +228,6 @@ def test_a_host_that_loses_its_power_in_a_rotation_has_the_same_line_typed_when_
     desk.eventually(f"ping -c 1 -W 1 {APP_A}")
     A.fails("iptables-save | grep hold-vpc-openvpn")
     OFFICE.fails("ip -4 rule | grep -e '^7580:' -e '^7590:'; ls /etc/vpc-openvpn/drained")
-
-
-@contextmanager
-def patience(process: subprocess.Popen[str]) -> Iterator[None]:
-    """It is killed where it goes on for too long, so that what reads from it ends."""
-    timer = threading.Timer(PATIENT, process.kill)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def kill(process: subprocess.Popen[str]) -> None:
