@@ -174,7 +174,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Restarting:
-    """A deploy is about to restart the other end of a tunnel, which is silent until then."""
+    """A deploy restarts the other end of a tunnel, which is silent meanwhile."""
 
     tunnel: int
 
@@ -256,13 +256,17 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
         case Leaving(tunnel):
             gate = state.tunnels[tunnel].forwards
             orderly = gate.orderly or gate.trust == Trust.TRUSTED
-            until = now + state.thresholds.leaving
-            after = _with_tunnel(state, tunnel, forwards=replace(_doubt(gate, now), orderly=orderly), leaving=until)
-            after = _awaited(after, tunnel, now)
+            after = _with_tunnel(
+                state,
+                tunnel,
+                forwards=replace(_doubt(gate, now), orderly=orderly),
+                leaving=now + state.thresholds.leaving,
+                patient=now + state.thresholds.restart,
+            )
         case Gone(tunnel):
             after = _with_tunnel(state, tunnel, leaving=0.0)
         case Restarting(tunnel):
-            after = _awaited(state, tunnel, now)
+            after = _with_tunnel(state, tunnel, patient=now + state.thresholds.restart)
         case Drained(drained):
             tunnels = {number: replace(each, drained=number in drained) for number, each in state.tunnels.items()}
             after = replace(state, tunnels=tunnels)
@@ -435,10 +439,6 @@ def _alive(state: State, number: int, asked: float, now: float) -> State:
         silent=False,
         forwards=_doubt(tunnel.forwards, now) if tunnel.silent else tunnel.forwards,
     )
-
-
-def _awaited(state: State, number: int, now: float) -> State:
-    return _with_tunnel(state, number, patient=now + state.thresholds.restart)
 
 
 def _no_answer_yet(state: State, number: int, now: float) -> State:

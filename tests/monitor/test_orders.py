@@ -7,7 +7,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -74,12 +74,17 @@ def running(found: site.Site) -> Iterator[list[str]]:
         assert not thread.is_alive()
 
 
-def await_control(found: site.Site) -> None:
+def until(holds: Callable[[], bool], otherwise: str) -> None:
+    """Wait for it, two seconds at most."""
     for _ in range(200):
-        if found.control.exists():
+        if holds():
             return
         threading.Event().wait(0.01)
-    raise AssertionError("the monitor does not listen")
+    raise AssertionError(otherwise)
+
+
+def await_control(found: site.Site) -> None:
+    until(found.control.exists, "the monitor does not listen")
 
 
 def test_what_a_deploy_writes_is_read(found: site.Site) -> None:
@@ -136,11 +141,7 @@ def test_a_tunnel_is_about_to_stop_until_its_process_has_ended(found: site.Site)
         time.sleep(0.5)  # in which questions are asked in vain
         assert is_leaving()
         tunnel.kill()
-        for _ in range(200):
-            if not is_leaving():
-                break
-            time.sleep(0.01)
-        assert not is_leaving()
+        until(lambda: not is_leaving(), "its process has ended, and it is about to stop")
         # One that has ended already is about nothing any more.
         tunnel.wait()
         assert command.main(["leaving", "1", str(tunnel.pid)]) == 0
