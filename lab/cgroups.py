@@ -20,7 +20,7 @@ _OURS = f"{PREFIX}hosts"
 
 
 def create(host: str) -> None:
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         try:
             (hierarchy / _OURS / host).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -29,32 +29,32 @@ def create(host: str) -> None:
 
 def join(host: str) -> None:
     """Move this process into the host's control group. Raises FileNotFoundError when that is gone."""
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         (hierarchy / _OURS / host / "cgroup.procs").write_text("0")
 
 
 def ours() -> list[str]:
     """Hosts that have a control group."""
-    return sorted({path.name for top in _hierarchies() for path in (top / _OURS).glob("*/")})
+    return sorted({path.name for top in hierarchies() for path in (top / _OURS).glob("*/")})
 
 
 def kill(hosts: list[str]) -> None:
     """kill -9 everything in these hosts' control groups, and wait until it is gone."""
-    groups = [hierarchy / _OURS / host for host in hosts for hierarchy in _hierarchies()]
+    groups = [hierarchy / _OURS / host for host in hosts for hierarchy in hierarchies()]
     wait_until(lambda: not [group for group in groups if _killed(group)], 10, f"{', '.join(hosts)} to die")
 
 
 def remove(host: str) -> None:
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         _remove_tree(hierarchy / _OURS / host)
 
 
 def remove_all() -> None:
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         _remove_tree(hierarchy / _OURS)
 
 
-def _hierarchies() -> Iterator[Path]:
+def hierarchies() -> Iterator[Path]:
     """Where cgroup2 and systemd's version 1 hierarchy are mounted."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, folder, kind, options, *_ = line.split()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.state import CACHE
+from lab import cgroups
 from lab.system import wait_until
 from tests.scenarios.flows import Background
 from tests.scenarios.harness import ROOT, Answer, Host, World, lab
@@ -85,19 +85,11 @@ def test_down_removes_an_interrupted_up(moment: float) -> None:
     assert traces() - before == set()
 
 
-@pytest.mark.parametrize("kind", ["cgroup2", "cgroup"])
-def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(kind: str) -> None:
+@pytest.mark.parametrize("hierarchy", cgroups.hierarchies(), ids=str)
+def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(hierarchy: Path) -> None:
     """Where a machine mixes both versions, a start that is cut short stands between its two groups."""
     before = traces()
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    folders = [
-        Path(mount)
-        for _, mount, fstype, options, *_ in mounts
-        if fstype == kind and (fstype == "cgroup2" or "name=systemd" in options)
-    ]
-    if not folders:
-        pytest.skip(f"this machine has no hierarchy of {kind} for hosts")
-    group = folders[0] / "vpclab.second-hosts/nat-us-east-1a"
+    group = hierarchy / "vpclab.second-hosts/nat-us-east-1a"
     group.mkdir(parents=True)
     with subprocess.Popen(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(group / "cgroup.procs")]) as host:
         wait_until(lambda: str(host.pid) in (group / "cgroup.procs").read_text().split(), 5, "the host to join")
@@ -106,25 +98,21 @@ def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(kind: str) -> N
     assert traces() - before == set()
 
 
-def test_what_a_killed_command_has_begun_ends_before_the_next_begins() -> None:
+def test_what_a_killed_command_has_begun_ends_before_the_next_begins(tmp_path: Path) -> None:
     """An `ip` that outlived a killed `up` once made a namespace after `down` had looked for them."""
     script = (
         "from lab import state, system\n"
         "with state.exclusive(f'{state.PREFIX}lab', ''):\n"
-        "    system.run(['sh', '-c', f'sleep 2; echo >{state.CACHE}/ended'])\n"
+        f"    system.run(['sh', '-c', 'cd {tmp_path} && touch begun && sleep 2 && touch ended'])\n"
     )
-    ended = CACHE / "ended"
-    ended.unlink(missing_ok=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "VPC_OPENVPN_LAB": SECOND}
-    ) as up:
-        time.sleep(1)
+    environment = {**os.environ, "VPC_OPENVPN_LAB": SECOND}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment) as up:
+        wait_until((tmp_path / "begun").exists, 10, "the command to begin something")
         up.kill()
         up.wait()
-        assert not ended.exists()
+        assert not (tmp_path / "ended").exists()
         assert second("down").status == 0
-        assert ended.exists()
-        ended.unlink()
+        assert (tmp_path / "ended").exists()
 
 
 def test_a_second_up_is_refused() -> None:
