@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from difflib import unified_diff
@@ -95,10 +95,12 @@ def managed(host: Host) -> str:
     return host.answers(MANAGED).output + kernel_state(host)
 
 
-def settled(world: World) -> dict[str, str]:
-    """What is managed on each host, once it is the same for two seconds: BIRD's routes come one after the other."""
+def settled(names: Sequence[str]) -> dict[str, str]:
+    """What is managed on each of these hosts, once it is the same for two seconds: BIRD's routes come one after the
+    other, and a NAT that has died is given up later than its zone is taken to a detour.
+    """
     deadline, state = time.monotonic() + SETTLED, dict[str, str]()
-    while (now := {name: managed(Host(name)) for name in world.hosts}) != state:
+    while (now := {name: managed(Host(name)) for name in names}) != state:
         left = "\n".join(difference(state.get(name, ""), now[name], name) for name in now)
         assert time.monotonic() < deadline, f"still changing:\n{left}"
         state = now
@@ -134,6 +136,7 @@ def restore(world: World) -> bool:
             assert lab("start", host["name"]).status == 0
     if fingerprints(world) == world.deployed:
         return False
+    world.trust()
     mended = world.apply()
     assert mended.status == 0, f"the lab could not be brought back:\n{mended.output}"
     deadline = time.monotonic() + SETTLED

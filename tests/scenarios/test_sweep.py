@@ -101,7 +101,7 @@ def everywhere(booted: World) -> dict[str, str]:
     booted.use(changed_site(booted))
     assert booted.apply().status == 0
     all_home()
-    state = settled(booted)
+    state = settled(booted.hosts)
     booted.use(booted.baseline)
     assert booted.apply().status == 0
     return state
@@ -119,7 +119,7 @@ def test_a_full_deploy_that_dies_is_completed_by_the_next(
     completed = completes(world)
     assert completed.status == 0, completed.output
     all_home()
-    state = settled(world)
+    state = settled(world.hosts)
     assert [each for name in state if (each := difference(everywhere[name], state[name], name))] == []
     for address in ("10.0.22.10", *OTHERS):
         desk.eventually(f"ping -q -c 1 -W 1 {address}")
