@@ -202,12 +202,24 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_nat_whose_rules_do_not_load_is_closed(world: World, broken: str) -> None:
+MENDED = f"mv /root/rules {RULES}"
+# Nothing of ours runs at all.
+UNIT = "/etc/systemd/system/vpc-openvpn-firewall.service.d"
+NO_SANDBOX = f"mkdir {UNIT} && printf '[Service]\\nBindPaths=/nowhere\\n' > {UNIT}/test.conf"
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend"),
+    [
+        *(pytest.param(f"cp {RULES} /root/rules && {fault}", MENDED, id=name) for name, fault in BROKEN.items()),
+        pytest.param(NO_SANDBOX, f"rm -r {UNIT} && systemctl daemon-reload", id="a sandbox that cannot be set up"),
+    ],
+)
+def test_a_nat_whose_rules_do_not_load_is_closed(world: World, fault: str, mend: str) -> None:
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
     all_home()
     app.reaches(WEB)
-    nat.succeeds(f"cp {RULES} /root/rules && {BROKEN[broken]}")
+    nat.succeeds(fault)
     nat.power_cycle()
     nat.eventually("ip -4 -o address show eth0 | grep -q inet", 20)
     app.cannot_reach(WEB)
@@ -215,7 +227,7 @@ def test_a_nat_whose_rules_do_not_load_is_closed(world: World, broken: str) -> N
     DESK.succeeds(SSH)  # the office is among the operators
     nat.fails("systemctl is-active vpc-openvpn-firewall")
     # Retried until it succeeds.
-    nat.succeeds(f"mv /root/rules {RULES}")
+    nat.succeeds(mend)
     nat.eventually("systemctl is-active vpc-openvpn-firewall", WITHIN)
     app.eventually(f"ping -q -c 1 -W 1 {WEB}", WITHIN)
     web.fails(SSH)
@@ -232,7 +244,7 @@ def is_closed(app: Host, web: Host) -> None:
 
 def opens_with_its_rules(world: World, nat: Host, app: Host) -> None:
     """Once they are back, by itself; nothing is left to deploy."""
-    nat.succeeds(f"mv /root/rules {RULES}")
+    nat.succeeds(MENDED)
     app.eventually(f"ping -q -c 1 -W 1 {WEB}", WITHIN)
     all_home()
     assert world.plan("--limit", NAT).pending == {}
@@ -269,7 +281,7 @@ def test_an_office_whose_rules_do_not_load_sends_nothing_for_the_vpc(world: Worl
     DESK.eventually(f"ping -q -c 1 -W 1 {WEB}", 20)  # the router is still its owner's
     DESK.cannot_reach(APP)
     office.succeeds("iptables -nvxL vpc-openvpn-forward | awk '/DROP.* 10.0.0.0.16/ && $1 > 0' | grep .")
-    office.succeeds(f"mv /root/rules {RULES}")
+    office.succeeds(MENDED)
     office.eventually("systemctl is-active vpc-openvpn-firewall", WITHIN)
     all_home()
     DESK.reaches(APP)
