@@ -12,7 +12,7 @@ from templates import render
 from vpc_openvpn.remote import operations
 from vpc_openvpn.remote.effects import Files, Service, Services
 from vpc_openvpn.remote.files import Directory, File
-from vpc_openvpn.site.plan import OFFICE, SINGLE, Connection, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
+from vpc_openvpn.site.plan import OFFICE, SINGLE, ZONES, Connection, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
 
 NOTICED = 1.2  # times the detection's time: then the office has noticed, and moved new connections
 DROP_IN = "vpc-openvpn.conf"
@@ -51,9 +51,12 @@ def _office_end(plan: OfficePlan, connection: Connection, identity: Identity) ->
         File(f"/etc/openvpn/client/{connection.name}.conf", text),
         view(paths.TUNNEL_UP, plan.role, mode="755", source_script=paths.SOURCE),
     )
-    # New connections take a detour, and the tunnel carries what is under way.
+    # New connections take a detour, and the tunnel carries what is under way: nothing, where no zone was reached by it.
+    # That is so where a deploy has just restarted the NAT's end; TCP connections are waiting then.
     leave = (
-        f"{paths.MONITOR} leaving {connection.tunnel.number} $MAINPID; sleep {seamless.UNDER_WAY}"
+        f"ways=$(ip -4 route show table {ZONES} dev {connection.interface});"
+        f" {paths.MONITOR} leaving {connection.tunnel.number} $MAINPID;"
+        f' [ -z "$ways" ] || sleep {seamless.UNDER_WAY}'
         if plan.health_checks
         else ""
     )
@@ -99,10 +102,9 @@ def _end(
     keys = (identity.tls_crypt[tunnel.zone] for tunnel in tunnels)
     read = (*configuration, identity.certificate, identity.private_key, *keys)
     record = paths.record(unit)
-    server = isinstance(plan, NatPlan)
     file = File(
         f"{paths.UNITS}/{unit}",
-        render("any/etc/systemd/system/openvpn.service.j2", kind="server" if server else "client"),
+        render("any/etc/systemd/system/openvpn.service.j2", kind="server" if isinstance(plan, NatPlan) else "client"),
     )
     drop_in = File(
         f"{paths.UNITS}/{unit}.d/{DROP_IN}",
@@ -112,7 +114,6 @@ def _end(
             record=record,
             started=started,
             leave=leave,
-            server=server,
             buffers=BUFFERS,
         ),
     )
