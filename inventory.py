@@ -11,6 +11,7 @@ from pathlib import Path as _Path
 _sys.path.insert(0, str(_Path(__file__).parent))
 
 from vpc_openvpn import session as _session
+from vpc_openvpn import system as _system
 from vpc_openvpn.site import load as _load
 from vpc_openvpn.ssh import connection as _connection
 
@@ -21,6 +22,8 @@ try:
     _connection.check_trust({_name: _plans[_name] for _name in _session.concerned(_plans)}, _plans)
 except (_load.SiteError, _connection.UntrustedError) as _error:
     _sys.exit(str(_error))
+except OSError as _error:
+    _sys.exit(_system.refusal(_error))
 
 # pyinfra takes a module-level list for a group of hosts. A zone's name is no Python name, hence globals().
 for _host in _plans.values():

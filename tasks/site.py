@@ -4,6 +4,7 @@ from functools import cache
 
 from pyinfra.api.exceptions import DeployError
 
+from vpc_openvpn import system
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
@@ -44,4 +45,6 @@ def store_for(plan: HostPlan) -> Store:
             store.tls_crypt(tunnel.zone)
     except CredentialsError as error:
         raise DeployError(f"{error}\nNo host was changed.") from None
+    except OSError as error:
+        raise DeployError(f"{system.refusal(error)}\nNo host was changed.") from None
     return store

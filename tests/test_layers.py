@@ -11,20 +11,21 @@ PACKAGE = "vpc_openvpn"
 
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
-    "command": {"status", "ssh", "identities", "site", "output", "version"},
+    "command": {"status", "ssh", "identities", "site", "output", "system", "version"},
     "status": {"ssh", "remote", "diagnosis", "site", "text"},
     "session": {"ssh", "remote", "output"},
-    "ssh": {"site", "text"},
-    "identities": {"site"},
+    "ssh": {"site", "system", "text"},
+    "identities": {"site", "system"},
     "diagnosis": {"site"},
     "remote": {"text"},
     "site": set(),
     "version": {"site"},
     "output": set(),
+    "system": set(),
     "text": set(),
 }
 BESIDE: dict[str, set[str]] = {
-    "tasks": {"remote", "identities", "diagnosis", "site", "version", "text"},
+    "tasks": {"remote", "identities", "diagnosis", "site", "system", "version", "text"},
     "templates": set(),
     "lab": {"output"},
     "bench": {"output"},

@@ -2,18 +2,19 @@
 
 Layers, each importing only those below it that it names; `tests/test_layers.py` holds them to that.
 
-    command     the verbs of `./vpc`                             → status, ssh, identities, site, output, version
-    status      how the site is now: asked, judged, said         → ssh, remote, diagnosis, site, text
-    session     what each run of pyinfra begins with             → ssh, remote, output
-    ssh         the operator's keys, hosts' keys                 → site, text
-    identities  what tunnels trust: made, kept, handed out       → site
-    diagnosis   what a host's answers mean for a packet; pure    → site
-    remote      pyinfra extended: facts, files, operations       → text; knows no site
-    site        the site file and a plan for each host; pure     no I/O but the loader's
-    version     which release this is                            → site
+    command     the verbs of `./vpc`                        → status, ssh, identities, site, output, system, version
+    status      how the site is now: asked, judged, said    → ssh, remote, diagnosis, site, text
+    session     what each run of pyinfra begins with        → ssh, remote, output
+    ssh         the operator's keys, hosts' keys            → site, system, text
+    identities  what tunnels trust: made, kept, handed out  → site, system
+    diagnosis   what a host's answers mean for a packet; pure→ site
+    remote      pyinfra extended: facts, files, operations  → text; knows no site
+    site        the site file and a plan for each host; pureno I/O but the loader's
+    version     which release this is                       → site
     output      standard output whose reader may be gone
+    system      what the operating system refuses, in words; pure
     text        what others have written, fit for a terminal
 
-`tasks/` has remote, identities, diagnosis, site, version and text below it. `lab/` and `bench/` use what a user uses,
-and `output`.
+`tasks/` has remote, identities, diagnosis, site, system, version and text below it. `lab/` and `bench/` use what a
+user uses, and `output`.
 """

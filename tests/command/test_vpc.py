@@ -1,5 +1,6 @@
 """The command as a whole: names, statuses, what it shows of pyinfra, a shell's completion, Ctrl-C."""
 
+import errno
 import json
 import os
 import signal
@@ -80,6 +81,33 @@ def test_a_site_with_errors_is_reported_once(vpc: Type, tmp_path: Path, monkeypa
     assert as_json.status == 1
     found = json.loads(as_json.out)
     assert found["hosts"] == [] and "zones: 7" in found["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/a b/c"),
+            "/a b/c: No space left on device.\nLook: df -h '/a b'",
+        ),
+        (
+            OSError(errno.EACCES, "Permission denied", b"/etc/x"),
+            "/etc/x: Permission denied.\nLook: ls -ld /etc /etc/x;",
+        ),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files.\nType the same again."),
+        (OSError(errno.EBADF, "Bad file descriptor", 7), "Bad file descriptor.\nType the same again."),
+        (TimeoutError(), "TimeoutError.\nType the same again."),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(
+    vpc: Type, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr("vpc_openvpn.command.check.this_run", refuse)
+    found = vpc("check")
+    assert found.status == 1 and found.err.startswith(f"Error: {said}")
 
 
 def test_check_passes_once_the_identities_are_there(vpc: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

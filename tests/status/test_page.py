@@ -123,4 +123,6 @@ def test_the_command_writes_it_in_one_piece(vpc: Type, unanswered: None, tmp_pat
 
 def test_a_page_that_cannot_be_written_is_an_error(vpc: Type, unanswered: None, tmp_path: Path) -> None:
     said = vpc("status", "--html", str(tmp_path / "nowhere" / "status.html"))
-    assert said.status == 1 and "cannot be written: No such file or directory" in said.err
+    assert (
+        said.status == 1 and "cannot be written. " in said.err and "status.html: No such file or directory" in said.err
+    )

@@ -12,6 +12,7 @@ from importlib import import_module
 
 import click
 
+from vpc_openvpn import system
 from vpc_openvpn.command import COMPLETE, ERROR, INTERRUPTED
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.output import outlive_reader
@@ -78,6 +79,8 @@ def main(words: Sequence[str] | None = None) -> int:
         error.show()
     except (SiteError, CredentialsError) as error:
         print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"Error: {system.refusal(error)}", file=sys.stderr)
     except (KeyboardInterrupt, click.Abort):
         print("\nInterrupted; type the same again to go on from there.", file=sys.stderr)
         return INTERRUPTED

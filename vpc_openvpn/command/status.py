@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from vpc_openvpn import output
+from vpc_openvpn import output, system
 from vpc_openvpn.command import INTERRUPTED
 from vpc_openvpn.command.names import as_json
 from vpc_openvpn.site.load import this_run
@@ -88,7 +88,7 @@ def _write(file: Path, content: str) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
+        raise click.ClickException(f"the page cannot be written. {system.refusal(error, file)}") from None
 
 
 def _draw(lines: list[str], *, first: bool, again: bool) -> None:

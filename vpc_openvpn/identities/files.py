@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
+from vpc_openvpn import system
 from vpc_openvpn.identities.errors import CredentialsError
 
 OTHERS_WRITE = 0o002
@@ -97,7 +98,10 @@ def exclusive(path: Path, *names: str) -> Iterator[None]:
         except OSError:
             pass  # a file system without locks
         else:
-            _sweep(path, names)
+            try:
+                _sweep(path, names)
+            except OSError as error:
+                raise problem(error, path) from None
         yield
     finally:
         os.close(handle)
@@ -141,6 +145,17 @@ def _write(path: Path, text: str, mode: int, *, replace: bool) -> None:
         _flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None
+
+
+def try_out(directory: Path) -> None:
+    """Raise CredentialsError where no file can be made there."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".recipients.lock.", suffix=".tmp") as file:
+            file.write(b" " * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise problem(error, directory) from None
 
 
 def keep(path: Path, copy: Path) -> None:
@@ -199,4 +214,4 @@ def problem(error: OSError, path: Path) -> CredentialsError:
     """What to raise for `error`, met while reading or writing `path`."""
     if error.errno == errno.ELOOP:
         return CredentialsError(f"{path} is a symbolic link, not a file.\nPut the file itself in its place.")
-    return CredentialsError(f"{path}: {error.strerror or 'failed'}.")
+    return CredentialsError(system.refusal(error, path))

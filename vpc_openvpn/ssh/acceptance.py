@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 
+from vpc_openvpn import system
 from vpc_openvpn.site.plan import HostPlan
 from vpc_openvpn.ssh import host_keys
 from vpc_openvpn.ssh.fingerprints import Listed
@@ -203,7 +204,7 @@ def _accept(hosts: Mapping[str, HostPlan], keys: Mapping[str, paramiko.PKey]) ->
         host_keys.accept(*((hosts[name].ssh, key) for name, key in keys.items()))
     except OSError as error:
         file = hosts[next(iter(keys))].ssh.known_hosts
-        raise AcceptanceError(f"{file} cannot be written: {error.strerror}. Nothing was accepted.") from None
+        raise AcceptanceError(f"nothing was accepted. {system.refusal(error, file)}") from None
 
 
 def _say(refused: Mapping[str, str]) -> None:
