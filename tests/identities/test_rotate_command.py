@@ -2,19 +2,23 @@
 changes, and how a run that failed goes on. That hosts follow, scenarios see.
 """
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from tests.identities.desk import Answer, Desk
 from vpc_openvpn.command import identities_rotate, pyinfra
-from vpc_openvpn.identities import rotation
+from vpc_openvpn.identities import files, rotation
 from vpc_openvpn.identities.rotation import Part, Stage
 from vpc_openvpn.ssh import host_keys
 
 A, B, OFFICE = "nat-us-east-1a", "nat-us-east-1b", "office"
+RSA, ECDSA = paramiko.RSAKey.generate(1024), paramiko.ECDSAKey.generate()
 SEAMLESS, AT_ONCE, UNPROVED = "seamless=yes", "seamless=no", "proof=no"
 
 
@@ -158,14 +162,26 @@ def test_an_unknown_host_is_refused(deploys: Deploys, verb: str) -> None:
 
 
 @pytest.fixture
-def known_hosts(deploys: Deploys) -> Path:
+def known_hosts(deploys: Deploys, machine: object) -> Path:
     """It has a key of each host."""
-    import paramiko
-
-    key = paramiko.RSAKey.generate(1024)
     for plan in deploys.desk.plans().values():
-        host_keys.accept((plan.ssh, key))
+        host_keys.accept((plan.ssh, RSA))
     return next(iter(deploys.desk.plans().values())).ssh.known_hosts
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> list[paramiko.PKey | OSError]:
+    """What answers ssh at each host's address: its keys, and how it fails. Nothing answers unless a test has it."""
+    shown: list[paramiko.PKey | OSError] = []
+
+    def show(_ssh: object, _patience: float) -> Iterator[paramiko.PKey]:
+        for each in shown or [TimeoutError("timed out")]:
+            if isinstance(each, OSError):
+                raise each
+            yield each
+
+    monkeypatch.setattr(host_keys, "shown", show)
+    return shown
 
 
 def test_a_stolen_nat_is_shut_out_by_the_office_and_not_deployed_to(deploys: Deploys, known_hosts: Path) -> None:
@@ -188,6 +204,74 @@ def test_a_stolen_nats_ssh_host_key_is_revoked_though_a_peers_deploy_fails(deplo
     deploys.fails = 1
     assert deploys.type("revoke", A).status == 1
     assert not host_keys.known(deploys.desk.plans()[A].ssh)
+
+
+@pytest.mark.parametrize("answers", [[ECDSA, RSA], [ECDSA, RSA, TimeoutError("later")]], ids=["whole", "in part"])
+def test_every_kind_of_ssh_host_key_that_the_old_disk_shows_is_revoked(
+    deploys: Deploys, known_hosts: Path, machine: list[paramiko.PKey | OSError], answers: list[paramiko.PKey | OSError]
+) -> None:
+    """Its key in known_hosts is one of several: the others would be shown by `rebuild` as those of a new machine."""
+    machine += answers
+    said = deploys.type("revoke", A)
+    assert said.status == 0, said.err
+    ssh = deploys.desk.plans()[A].ssh
+    assert all(host_keys.is_revoked(known_hosts, host_keys.name(ssh), key) for key in (RSA, ECDSA))
+    assert host_keys.describe(ECDSA) in said.out and "show them now: its ED25519 keys" in said.out
+    # Once more, as after a failure: no line is there twice.
+    before = known_hosts.read_text()
+    assert deploys.type("revoke", A).status == 0 and known_hosts.read_text() == before
+
+
+def test_the_keys_of_its_replacement_are_not_revoked(
+    deploys: Deploys, known_hosts: Path, machine: list[paramiko.PKey | OSError]
+) -> None:
+    """A new machine is at the address before `revoke` is typed: it has none of the old one's keys."""
+    machine.append(ECDSA)
+    said = deploys.type("revoke", A)
+    ssh = deploys.desk.plans()[A].ssh
+    assert host_keys.is_revoked(known_hosts, host_keys.name(ssh), RSA)
+    assert not host_keys.is_revoked(known_hosts, host_keys.name(ssh), ECDSA)
+    assert "its ED25519 and ECDSA keys" in said.out and "console of the NEW machine" in said.out
+
+
+def test_revoke_changes_nothing_where_known_hosts_cannot_be_written(deploys: Deploys, known_hosts: Path) -> None:
+    before, text = deploys.desk.files(), known_hosts.read_text()
+    (known_hosts.parent / ".known_hosts.tmp").mkdir()  # in the way of the new one, as on a file system that is full
+    said = deploys.type("revoke", A)
+    assert said.status == 1 and f"{known_hosts}: Is a directory.\nLook: ls -ld {known_hosts.parent}" in said.err
+    assert "Nothing was changed" in said.err and deploys.runs == []
+    assert (deploys.desk.files(), known_hosts.read_text()) == (before, text)
+
+
+def test_revoke_changes_nothing_where_the_folder_takes_no_file(
+    deploys: Deploys, known_hosts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x")
+
+    before, text = deploys.desk.files(), known_hosts.read_text()
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    said = deploys.type("revoke", A)
+    assert said.status == 1 and f"{deploys.desk.folder}: No space left on device.\nLook: df -h " in said.err
+    assert deploys.runs == [] and (deploys.desk.files(), known_hosts.read_text()) == (before, text)
+
+
+def test_what_is_left_to_do_is_said_though_the_old_files_cannot_be_removed(
+    deploys: Deploys, known_hosts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peers have been deployed to by then."""
+
+    def refused(path: Path) -> None:
+        raise files.problem(PermissionError(errno.EACCES, "Permission denied"), path)
+
+    def run(*words: str, limits: list[str]) -> int:
+        monkeypatch.setattr(files, "remove", refused)
+        return deploys.run(*words, limits=limits)
+
+    monkeypatch.setattr(pyinfra, "run", run)
+    said = deploys.type("revoke", A)
+    assert said.status == 1 and f"type: ./vpc rebuild {A}" in said.out
+    assert f"{A}.old.key.age: Permission denied.\nLook: ls -ld" in said.err
 
 
 def test_a_stolen_office_is_shut_out_by_every_nat(deploys: Deploys, known_hosts: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 
+from vpc_openvpn import system
 from vpc_openvpn.command import INTERRUPTED, MATCH, pyinfra
 from vpc_openvpn.command.names import ALL, Machine
 from vpc_openvpn.command.rebuild import UNPROVED, Stages
@@ -12,7 +13,7 @@ from vpc_openvpn.identities.rotation import Part, Stage
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
 from vpc_openvpn.site.model import Site
-from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan, NatPlan, OfficePlan
+from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan, NatPlan, OfficePlan, Ssh
 
 SEAMLESS = ("--data", "seamless=yes")
 AT_ONCE = ("--data", "seamless=no")  # ends what a seamless one that died has begun
@@ -103,7 +104,8 @@ def revoke(host: str, with_host: bool) -> None:
     that disk as well, and a machine that has it could take the new identity in HOST's place. Give the zone a new
     machine and type ./vpc rebuild; until then the office reaches the zone by its detour.
 
-    A host that does not answer is said. After a failure type the same again; it makes one more new identity.
+    HOST's ssh host keys, of each kind that it still shows, are revoked in known_hosts before any of that. A host that
+    does not answer is said. After a failure type the same again; it makes one more new identity.
     """
     site, plans = this_run()
     store = Store.from_environment(site_path())
@@ -117,20 +119,21 @@ def revoke(host: str, with_host: bool) -> None:
     answering = [name for name in asked if name not in silent]
     if not set(answering) & set(peers) or (with_host and host in silent):
         raise click.ClickException("Nothing was changed.")
+    rotation.check(store)
+    if not with_host:  # before there is a new identity, which any later deploy would bring to the thief
+        _revoke_ssh(plans[host].ssh)
     click.echo(_meanwhile(plans, host, with_host=with_host))
     rotation.discard(store, parts)
     _say(rotation.prepare(store, plans, parts))
     _say(rotation.switch(store, parts))
     _say(rotation.retire(store, parts))
     proof = () if with_host and not silent else UNPROVED
-    from vpc_openvpn.ssh import host_keys
-
-    if not with_host:  # before its peers: no deploy, this one's successor after a failure either, reaches the thief
-        host_keys.revoke(plans[host].ssh)
     again = f"./vpc identities revoke {host}{' --with-host' if with_host else ''}"
     _deploy(again, *proof, limits=answering)
-    _say(rotation.finish(store, parts))
-    click.echo("\n" + "\n".join(_after(plans[host], with_host=with_host)) + f"\nCommit {store.folder} to git.")
+    try:
+        _say(rotation.finish(store, parts))
+    finally:  # what the peers have is so, whatever becomes of the old files
+        click.echo("\n" + "\n".join(_after(plans[host], with_host=with_host)) + f"\nCommit {store.folder} to git.")
     if silent:
         raise click.ClickException(
             f"{', '.join(silent)} still trust{'s' if len(silent) == 1 else ''} the old identity. When it answers, type:"
@@ -196,6 +199,28 @@ def _silent(site: Site, plans: Mapping[str, HostPlan]) -> dict[str, str]:
         hosts.close()
 
 
+def _revoke_ssh(ssh: Ssh) -> None:
+    """Each ssh host key of the disk that is known, or is still shown, is refused from now on."""
+    from vpc_openvpn.ssh import acceptance, host_keys
+
+    shown = host_keys.of_its_disk(ssh, acceptance.GLANCE)
+    try:
+        keys = host_keys.revoke(ssh, shown)
+    except OSError as error:
+        raise click.ClickException(
+            f"its ssh host key cannot be revoked, so a later deploy could reach what has it. Nothing was changed."
+            f" {system.refusal(error, ssh.known_hosts)}"
+        ) from None
+    if keys:
+        click.echo(f"Revoked in {ssh.known_hosts}: {', '.join(map(host_keys.describe, keys))}")
+    if missing := [kind for kind in acceptance.USUAL if kind not in {key.algorithm_name for key in keys}]:
+        click.echo(
+            f"Not revoked, because it does not show them now: its {' and '.join(missing)} keys, if it has such. They"
+            f" are on that disk as well. A key of another kind that {ssh.host} shows later may be the old machine's:"
+            " compare it with the console of the NEW machine."
+        )
+
+
 def _deploy(again: str, *options: str, limits: Sequence[str]) -> None:
     status = pyinfra.run(pyinfra.DEPLOY, "-y", *options, limits=limits)
     if status == INTERRUPTED:
@@ -244,7 +269,7 @@ def _after(plan: HostPlan, *, with_host: bool) -> Iterator[str]:
         )
     else:
         yield (
-            f"That key is revoked in known_hosts. Next, for a new machine in its place, or for this one once it"
+            f"Next, for a new machine in its place, or for this one once it"
             " has a new ssh host key (rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh), type:"
             f" ./vpc rebuild {plan.host}"
         )

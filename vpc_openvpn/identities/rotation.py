@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from vpc_openvpn.identities import init, material, writing
+from vpc_openvpn.identities import files, init, material, writing
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import NEXT, OLD, Store
@@ -84,6 +84,14 @@ def line(plans: Mapping[str, HostPlan], begun: Iterable[Part]) -> str:
         if wanted <= set(parts(plans, [host])):
             return f"./vpc identities rotate {host}"
     return "./vpc identities rotate all"
+
+
+def check(store: Store) -> None:
+    """Raise CredentialsError where the folder is not as its lock says, or takes no file: for the sake of what is done
+    before `prepare`, and cannot be taken back.
+    """
+    with writing.begun(store):
+        files.try_out(store.folder)
 
 
 def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part]) -> Iterator[str]:

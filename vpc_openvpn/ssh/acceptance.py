@@ -19,6 +19,7 @@ from vpc_openvpn.text import printable
 
 GLANCE, RETRY = 3.0, 1.0  # seconds for one look whether a machine has booted, and until the next
 CONSOLE = "the machine's console output (EC2: Actions → Monitor and troubleshoot → Get system log)"
+USUAL = ("ED25519", "ECDSA", "RSA")  # kinds of key that sshd makes by itself
 ON_HOST = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 
 
@@ -61,15 +62,16 @@ def judge(name: str, host: HostPlan, key: paramiko.PKey, expected: str | None) -
     Raises AcceptanceError, and has accepted nothing then.
     """
     known = host_keys.known(host.ssh)
-    if expected:
-        key = _one_of(name, host, key, [expected])
-        print(f"{name} has the expected host key: {host_keys.describe(key)}")
-    elif key in known:
+    if not expected and key in known:
         print(f"{name} has the host key that it always had.")
         return
+    if expected:
+        key = _one_of(name, host, key, [expected])
+    _refuse_revoked(name, host, key)
+    if expected:
+        print(f"{name} has the expected host key: {host_keys.describe(key)}")
     else:
         _ask(name, host, key, new=not known)
-    _refuse_revoked(name, host, key)
     if [key] != known:
         _accept({name: host}, {name: key})
 
@@ -194,7 +196,9 @@ def _refuse_revoked(name: str, host: HostPlan, key: paramiko.PKey) -> None:
     if host_keys.is_revoked(host.ssh.known_hosts, host_keys.name(host.ssh), key):
         raise AcceptanceError(
             f"{name} shows the host key {host_keys.describe(key)}, which a line @revoked of {host.ssh.known_hosts}"
-            " revokes. Give the host another one; nothing was accepted for it."
+            f" revokes: it is the old machine, or one that has its disk. Nothing was accepted for it. Give {name} a new"
+            " machine, or this one a new host key (rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh), and"
+            f" type: ./vpc rebuild {name}"
         )
 
 
@@ -220,6 +224,7 @@ def _why(error: Exception) -> str:
 def _ask(name: str, host: HostPlan, key: paramiko.PKey, *, new: bool) -> None:
     which = "a host key, and none is known" if new else "another host key than before"
     print(f"\n{name} ({host.ssh.host}) shows {which}:\n\n    {host_keys.describe(key)}\n\nCompare it with {CONSOLE}.")
+    _warn(name, host)
     if not sys.stdin.isatty():
         raise AcceptanceError(
             f"the host key of {name} is not accepted. If it is the one on the console, type:\n"
@@ -236,6 +241,8 @@ def _ask_for_all(hosts: Mapping[str, HostPlan], shown: Mapping[str, paramiko.PKe
     for *words, fingerprint in rows:
         print("    ", *(f"{word:{width}}" for word, width in zip(words, widths, strict=True)), f" {fingerprint}")
     print(f"\nCompare each with {CONSOLE}, or with what this prints there:\n\n    {ON_HOST}\n")
+    for name in shown:
+        _warn(name, hosts[name])
     if not sys.stdin.isatty():
         _say(refused)
         raise AcceptanceError(
@@ -246,6 +253,15 @@ def _ask_for_all(hosts: Mapping[str, HostPlan], shown: Mapping[str, paramiko.PKe
     if not _yes(f"{'Are' if len(shown) > 1 else 'Is'} {which}? Type yes to trust: "):
         _say(refused)
         raise AcceptanceError("nothing was accepted, and nothing was written")
+
+
+def _warn(name: str, host: HostPlan) -> None:
+    """Its old disk has keys of all kinds, and not each of them may be revoked."""
+    if keys := host_keys.revoked(host.ssh):
+        print(
+            f"Of {name} {', '.join(map(host_keys.describe, keys))} {'is' if len(keys) == 1 else 'are'} revoked. A key"
+            " of another kind may be the old machine's, too: compare with the console of the NEW machine.\n"
+        )
 
 
 def _yes(question: str) -> bool:

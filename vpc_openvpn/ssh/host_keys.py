@@ -6,6 +6,7 @@ of a host's key.
 """
 
 import base64
+import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from pyinfra.connectors.sshuserclient.client import SSHClient
 from vpc_openvpn.site.plan import Ssh
 
 TIMEOUT = 10  # seconds
+COMPARE = "Compare the key, by typing: ./vpc trust"
 # What a host may have, best first; the same order in which pyinfra's client asks.
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512")
 
@@ -53,10 +55,8 @@ class _Explained(Strict):
         try:
             super().missing_host_key(client, hostname, key)
         except UnknownKeyError as error:
-            raise SSHException(
-                f"its ssh host key is not trusted: {error}. Nothing was sent to it."
-                " Compare the key, by typing: ./vpc trust"
-            ) from None
+            mend = "Give it a new machine, and type: ./vpc rebuild" if error.revoked else COMPARE
+            raise SSHException(f"its ssh host key is not trusted: {error}. Nothing was sent to it. {mend}") from None
 
 
 def name(ssh: Ssh) -> str:
@@ -107,12 +107,35 @@ def accept(*accepted: tuple[Ssh, PKey]) -> None:
     _rewrite(accepted[0][0].known_hosts, {name(ssh): f"{name(ssh)} {_public(key)}\n" for ssh, key in accepted})
 
 
-def revoke(ssh: Ssh) -> None:
-    """The keys that are accepted for the host are refused from now on, shown by a thief or by a machine that
-    was not given another one. As with `accept`, other hosts' lines stay. Raises OSError where it cannot be written.
+def revoke(ssh: Ssh, others: Iterable[PKey] = ()) -> list[PKey]:
+    """The keys that are accepted for the host, and `others` of its disk, are refused from now on, shown by a thief or
+    by a machine that was not given another one: these. As with `accept`, other hosts' lines stay. Raises OSError where
+    it cannot be written.
     """
-    lines = [f"@revoked {name(ssh)} {_public(key)}\n" for key in known(ssh)]
-    _rewrite(ssh.known_hosts, {name(ssh): "".join(lines)})
+    host, entries = name(ssh), [*_entries(ssh.known_hosts)]
+    keys = {key.fingerprint: key for key in (*known(ssh), *others)}.values()
+    lines = [f"@revoked {host} {_public(key)}\n" for key in keys if not _revoked(entries, host, key)]
+    _rewrite(ssh.known_hosts, {host: "".join(lines)})
+    return [*keys]
+
+
+def revoked(ssh: Ssh) -> list[PKey]:
+    """The keys that `revoke` has refused for the host."""
+    host = name(ssh)
+    entries = [entry for entry in _entries(ssh.known_hosts) if entry.marker == "@revoked"]
+    return [entry.key for entry in entries if any(_is(each, host) for each in entry.names)]
+
+
+def of_its_disk(ssh: Ssh, patience: float = TIMEOUT) -> list[PKey]:
+    """The keys of every kind that the host shows now. Empty where none of them is accepted for it, or was until it was
+    revoked: that may be another machine, its replacement. Empty as well where it does not answer.
+    """
+    found: list[PKey] = []
+    with suppress(OSError, EOFError, SSHException):
+        for key in shown(ssh, patience):
+            found.append(key)  # what came before an error counts
+    ours = {key.fingerprint for key in (*known(ssh), *revoked(ssh))}
+    return found if ours & {key.fingerprint for key in found} else []
 
 
 def _rewrite(path: Path, hosts: Mapping[str, str]) -> None:
@@ -126,7 +149,10 @@ def _rewrite(path: Path, hosts: Mapping[str, str]) -> None:
         kept += "\n"
     fresh = file.with_name(f".{file.name}.tmp")
     try:
-        fresh.write_bytes(_encoded(kept + "".join(hosts.values())))
+        with fresh.open("wb") as draft:
+            draft.write(_encoded(kept + "".join(hosts.values())))
+            draft.flush()
+            os.fsync(draft.fileno())  # or a power cut leaves an empty file under its name
         if file.exists():
             fresh.chmod(file.stat().st_mode & 0o777)
         fresh.replace(file)
