@@ -193,6 +193,59 @@ def test_a_revoked_key_is_never_accepted(site: Any) -> None:
     assert site.known_hosts.read_text() == revoked and site.asked() == []
 
 
+@pytest.fixture
+def revoked(site: Any) -> str:
+    """A line that has revoked nat-us-east-1a's key."""
+    line = f"@revoked {site.lines[1]}"
+    site.known_hosts.write_text(site.lines[0] + line + site.lines[2])
+    assert typed(site, "identities", "init").returncode == 0
+    return line
+
+
+@pytest.mark.parametrize("words", [["plan"], ["deploy", "-y"], ["drift"]])
+def test_after_a_revoke_each_verb_says_what_to_type(site: Any, revoked: str, words: list[str]) -> None:
+    done = typed(site, *words)
+    assert done.returncode == 1 and "has only a revoked ssh host key of" in done.stderr, done.stderr
+    assert "type: ./vpc rebuild nat-us-east-1a\n" in done.stderr and "./vpc trust" not in done.stderr
+    assert "The others can do without: --limit office --limit nat-us-east-1b\n" in done.stderr
+    assert site.asked() == []
+
+
+def test_one_that_is_revoked_and_one_that_is_new_are_told_apart(site: Any, revoked: str) -> None:
+    site.known_hosts.write_text(site.lines[0] + revoked)
+    done = typed(site, "plan")
+    assert "by typing: ./vpc trust nat-us-east-1b\n" in done.stderr
+    assert "type: ./vpc rebuild nat-us-east-1a\n" in done.stderr
+
+
+def test_a_status_says_that_a_hosts_key_is_revoked(site: Any, revoked: str, reading: None) -> None:
+    """Whether the machine shows that key, or another kind of the same disk's."""
+    for key in (NAT_A, RSA):
+        with showing(key) as (port, stranger):
+            site.known_hosts.write_text(revoked.replace(str(site.ports[1]), str(port)))
+            answer = gather._Line(Ssh("127.0.0.1", "root", port, None, site.known_hosts), NAT_B, 5.0).answer()
+            assert answer.refusal == Refusal.KEY and "revoked" in answer.why and stranger.asked == []
+    site.known_hosts.write_text(site.lines[0] + revoked + site.lines[2])
+    said = typed(site, "status")
+    assert "./vpc rebuild us-east-1a" in said.stdout and "./vpc trust nat-us-east-1a" not in said.stdout, said.stdout
+
+
+@pytest.mark.parametrize("verb", ["trust", "rebuild"])
+def test_a_key_of_another_kind_than_the_revoked_one_comes_with_a_warning(
+    site: Any, revoked: str, tmp_path: Path, verb: str
+) -> None:
+    """The old machine has keys of all kinds, and may show those alone that are not revoked."""
+    with showing(RSA) as (port, _):
+        document = yaml.safe_load(Path(site.environment["SITE"]).read_text())
+        document["zones"][0]["nat"]["ssh"]["port"] = port
+        Path(site.environment["SITE"]).write_text(yaml.safe_dump(document))
+        site.known_hosts.write_text(revoked.replace(str(site.ports[1]), str(port)))
+        done = typed(site, verb, "nat-us-east-1a")
+    assert done.returncode == 1 and RSA.fingerprint in done.stdout
+    assert f"Of nat-us-east-1a ECDSA {NAT_A.fingerprint} is revoked." in done.stdout
+    assert "compare with the console of the NEW machine" in done.stdout
+
+
 def test_a_damaged_line_is_mended_before_anything_is_trusted(site: Any) -> None:
     site.known_hosts.write_text(f"# mine\n<<<<<<< HEAD\n{site.lines[0]}")
     for words in (["trust"], ["plan"], ["deploy", "-y"], ["drift"], ["status"], ["check"]):

@@ -1,6 +1,6 @@
 """How pyinfra reaches a host."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from vpc_openvpn.site.load import SiteError, site_path
@@ -55,7 +55,7 @@ def check(site: Site) -> None:
 
 
 class UntrustedError(Exception):
-    """Hosts whose ssh host key has not been compared yet, for the operator."""
+    """Hosts whose ssh host key has not been compared yet, or is revoked, for the operator."""
 
 
 def check_trust(hosts: Mapping[str, HostPlan], site: Mapping[str, HostPlan]) -> None:
@@ -67,15 +67,24 @@ def check_trust(hosts: Mapping[str, HostPlan], site: Mapping[str, HostPlan]) -> 
     if not unknown:
         return
     width, file = max(map(len, unknown)), next(iter(unknown.values())).known_hosts
-    lines = [f"  {name:{width}}  {ssh.host}" for name, ssh in unknown.items()]
-    names = [] if [*unknown] == [*site] else [*unknown]
-    raise UntrustedError(
-        "\n".join(
-            [
-                f"{'This host is' if len(unknown) == 1 else 'These hosts are'} not trusted: {file} has no ssh"
-                " host key of",
-                *lines,
-                f"Nothing was connected to. Compare and trust, by typing: {' '.join(['./vpc trust', *names])}",
-            ]
-        )
-    )
+    rows = {name: f"  {name:{width}}  {ssh.host}" for name, ssh in unknown.items()}
+    revoked = [name for name, ssh in unknown.items() if host_keys.revoked(ssh)]
+    lines = []
+    if new := [name for name in unknown if name not in revoked]:
+        lines += [f"{_these(new)} not trusted: {file} has no ssh host key of", *map(rows.__getitem__, new)]
+        names = [] if new == [*site] else new
+        lines.append(f"Compare and trust, by typing: {' '.join(['./vpc trust', *names])}")
+    if revoked:
+        lines += [
+            f"{_these(revoked)} not trusted: {file} has only a revoked ssh host key of",
+            *map(rows.__getitem__, revoked),
+            "Its disk may be in other hands. Once a new machine is in its place, or this one has a new host key, type:"
+            f" ./vpc rebuild {' '.join(revoked)}",
+        ]
+        if others := [name for name in hosts if name not in unknown]:
+            lines.append(f"The others can do without: {' '.join(f'--limit {name}' for name in others)}")
+    raise UntrustedError("\n".join([*lines, "Nothing was connected to."]))
+
+
+def _these(hosts: Collection[str]) -> str:
+    return "This host is" if len(hosts) == 1 else "These hosts are"

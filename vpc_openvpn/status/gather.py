@@ -222,6 +222,8 @@ def why(error: Exception, ssh: Ssh) -> tuple[str, Refusal]:
     if isinstance(error, NoValidConnectionsError):
         error = next(iter(error.errors.values()))
     match error:
+        case host_keys.UnknownKeyError() if error.revoked or host_keys.revoked(ssh):
+            return f"its ssh host key is none that is trusted, and one of it is revoked: {error}", Refusal.KEY
         case host_keys.UnknownKeyError():
             return f"its ssh host key is not known: {error}", Refusal.UNKNOWN_KEY
         case BadHostKeyException():

@@ -22,7 +22,7 @@ class Refusal(Enum):
     """Why a host gives no report."""
 
     SILENT = "silent"  # nothing answers at its address
-    KEY = "key"  # its ssh host key is another than before
+    KEY = "key"  # its ssh host key is another than before, or revoked
     UNKNOWN_KEY = "unknown key"  # this machine has none to compare with
     UNDEPLOYED = "undeployed"
     OLDER = "older"
