@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from vpc_openvpn import terminal
+
 # A machine that is busy is not a failure, and `make check` is run often.
 settings.register_profile("project", deadline=None, max_examples=50)
 settings.load_profile("project")
@@ -20,6 +22,12 @@ Golden = Callable[[Path, str], None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the expected outputs anew")
+
+
+@pytest.fixture(autouse=True)
+def nothing_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No passphrase is known, as at the beginning of a process."""
+    monkeypatch.setattr(terminal, "_typed", terminal._Typed())
 
 
 @pytest.fixture

@@ -11,17 +11,18 @@ PACKAGE = "vpc_openvpn"
 
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
-    "command": {"status", "ssh", "identities", "site", "output", "system", "version"},
+    "command": {"status", "ssh", "identities", "site", "output", "system", "terminal", "version"},
     "status": {"ssh", "remote", "diagnosis", "site", "text"},
-    "session": {"ssh", "remote", "output"},
-    "ssh": {"site", "system", "text"},
-    "identities": {"site", "system"},
+    "session": {"ssh", "remote", "output", "terminal"},
+    "ssh": {"site", "system", "terminal", "text"},
+    "identities": {"site", "system", "terminal"},
     "diagnosis": {"site"},
     "remote": {"text"},
     "site": set(),
     "version": {"site"},
     "output": set(),
     "system": set(),
+    "terminal": set(),
     "text": set(),
 }
 BESIDE: dict[str, set[str]] = {

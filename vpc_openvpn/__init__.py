@@ -2,17 +2,18 @@
 
 Layers, each importing only those below it that it names; `tests/test_layers.py` holds them to that.
 
-    command     the verbs of `./vpc`                        → status, ssh, identities, site, output, system, version
-    status      how the site is now: asked, judged, said    → ssh, remote, diagnosis, site, text
-    session     what each run of pyinfra begins with        → ssh, remote, output
-    ssh         the operator's keys, hosts' keys            → site, system, text
-    identities  what tunnels trust: made, kept, handed out  → site, system
-    diagnosis   what a host's answers mean for a packet; pure→ site
-    remote      pyinfra extended: facts, files, operations  → text; knows no site
-    site        the site file and a plan for each host; pureno I/O but the loader's
-    version     which release this is                       → site
+    command     the verbs of `./vpc`                         → status, ssh, identities and what is below
+    status      how the site is now: asked, judged, said     → ssh, remote, diagnosis, site, text
+    session     what each run of pyinfra begins with         → ssh, remote, output, terminal
+    ssh         the operator's keys, hosts' keys             → site, system, terminal, text
+    identities  what tunnels trust: made, kept, handed out   → site, system, terminal
+    diagnosis   what a host's answers mean for a packet; pure → site
+    remote      pyinfra extended: facts, files, operations   → text; knows no site
+    site        the site file and a plan for each host; pure no I/O but the loader's
+    version     which release this is                        → site
     output      standard output whose reader may be gone
     system      what the operating system refuses, in words; pure
+    terminal    questions to the operator; passphrases
     text        what others have written, fit for a terminal
 
 `tasks/` has remote, identities, diagnosis, site, system, version and text below it. `lab/` and `bench/` use what a

@@ -25,6 +25,7 @@ import click
 from pyinfra import inventory, logger, state
 from pyinfra.api import util
 
+from vpc_openvpn import terminal
 from vpc_openvpn.output import outlive_reader
 from vpc_openvpn.remote import shell
 from vpc_openvpn.ssh import host_keys, ssh_keys
@@ -46,6 +47,7 @@ def begin() -> None:
     that an operation does not concern are not listed.
     """
     outlive_reader()
+    terminal.take_over()
     if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)

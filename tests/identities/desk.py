@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyrage import x25519
 
-from vpc_openvpn import identities
+from vpc_openvpn import identities, terminal
 from vpc_openvpn.command.__main__ import main
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
@@ -64,6 +64,7 @@ class Desk:
         """Type `./vpc identities WORDS`. That it prints no secret is checked every time."""
         self.capture.readouterr()
         this_run.cache_clear()
+        vars(terminal).update(_typed=terminal._Typed())  # what was typed for another line
         status = main(["identities", *words])
         answer = Answer(status, *self.capture.readouterr())
         self.assert_no_secret(answer.out + answer.err)

@@ -12,6 +12,8 @@ import paramiko
 import pytest
 
 from tests.identities.desk import Answer, Desk
+from tests.identities.people import with_ssh
+from vpc_openvpn import terminal
 from vpc_openvpn.command import identities_rotate, pyinfra
 from vpc_openvpn.identities import files, rotation
 from vpc_openvpn.identities.rotation import Part, Stage
@@ -117,6 +119,30 @@ def test_a_deploy_that_fails_is_done_again_and_the_rotation_goes_on(
             assert deploys.type("rotate", "all").status == 0
         now = fingerprints(deploys.desk)
         assert (now[target] != before[target]) if target != "all" else all(now[host] != before[host] for host in now)
+
+
+@pytest.mark.parametrize("line", [("rotate", "all", "--seamless"), ("revoke", A)])
+def test_a_passphrase_is_asked_for_before_the_first_deploy(
+    deploys: Deploys, known_hosts: Path, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...]
+) -> None:
+    person, asked = with_ssh(deploys.desk.site.parent, "alice", "correct horse"), list[str]()
+    assert deploys.desk.vpc("recipients", "add", person.line).status == 0
+    monkeypatch.setenv("AGE_IDENTITY_FILE", str(person.key))
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        assert deploys.runs == []
+        return "correct horse"
+
+    def run(*words: str, limits: list[str]) -> int:
+        assert terminal._typed.by_file == {str(person.key): "correct horse"} and terminal._typed.all
+        return deploys.run(*words, limits=limits)
+
+    monkeypatch.setattr(terminal, "ask_secret", ask)
+    monkeypatch.setattr(pyinfra, "run", run)
+    said = deploys.type(*line)
+    assert said.status == 0, said.err
+    assert len(asked) == 1 and deploys.runs
 
 
 def test_ctrl_c_says_so(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:

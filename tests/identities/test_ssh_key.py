@@ -13,7 +13,7 @@ import pytest
 
 from tests.identities.desk import Desk, new_identity
 from tests.identities.people import Person, with_ssh
-from vpc_openvpn.identities import terminal
+from vpc_openvpn import terminal
 from vpc_openvpn.site.load import ROOT
 
 PASSPHRASE = "correct horse"
@@ -132,6 +132,12 @@ def test_the_passphrase_is_asked_for_once_a_run(ready: Desk, monkeypatch: pytest
 
 def test_it_is_not_asked_for_where_another_key_does(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     install(ready, with_ssh(ready.site.parent, "mallory", PASSPHRASE))
+    monkeypatch.setattr(terminal, "ask_secret", lambda _: pytest.fail("it was asked for"))
+    assert ready.store().private_key("office")
+
+
+def test_it_is_not_asked_for_where_both_could(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(ready, join(ready, PASSPHRASE))
     monkeypatch.setattr(terminal, "ask_secret", lambda _: pytest.fail("it was asked for"))
     assert ready.store().private_key("office")
 

@@ -3,14 +3,13 @@
 import json
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from vpc_openvpn.command import ERROR, MATCH, PENDING, pyinfra
 from vpc_openvpn.command.names import as_json, limit
-from vpc_openvpn.site.load import ROOT
 
 
 @click.command()
@@ -43,22 +42,18 @@ def pending(limits: Sequence[str], options: Sequence[str] = (), *, quiet: bool =
     """
     command = pyinfra.words(pyinfra.DEPLOY, "--dry", "--diff", "--json", *options, limits=limits)
     pyinfra.show(command)
-    plan = subprocess.run(
-        pyinfra.program(command),
-        cwd=ROOT,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if quiet else None,
-        text=True,
-        check=False,
-    )
+    with pyinfra.begun() as how:
+        how["env"].pop("PYINFRA_YES", None)  # with which pyinfra hides all changes
+        plan = subprocess.run(
+            pyinfra.program(command),
+            **how,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else None,
+            text=True,
+            check=False,
+        )
     return _changes(plan.stdout) if plan.returncode == 0 else None
-
-
-def _environment() -> Mapping[str, str]:
-    """Without the setting with which pyinfra hides all changes."""
-    return {key: value for key, value in pyinfra.environment().items() if key != "PYINFRA_YES"}
 
 
 def _changes(output: str) -> dict[str, list[str]] | None:

@@ -53,6 +53,7 @@ def rotate(host: str, seamless: bool) -> None:
         _refuse_losses(plans, zones, host)
     concerned = list(plans) if OFFICE in hosts else [OFFICE, *hosts]
     store.check({name: plans[name] for name in concerned})
+    pyinfra.ask_passphrases(store, {name: plans[name] for name in concerned})
     if silent := _silent(site, {name: plans[name] for name in concerned}):
         raise click.ClickException(
             "\n".join(f"{name} does not answer: {why}" for name, why in silent.items())
@@ -112,6 +113,7 @@ def revoke(host: str, with_host: bool) -> None:
     peers = [name for name, plan in plans.items() if isinstance(plan, NatPlan)] if host == OFFICE else [OFFICE]
     parts = rotation.parts(plans, [host])
     store.check({name: plans[name] for name in (host, *peers)})
+    pyinfra.ask_passphrases(store, {name: plans[name] for name in (host, *peers)})
     asked = [*peers, *([host] if with_host else [])]
     silent = _silent(site, {name: plans[name] for name in asked})
     for name, why in silent.items():

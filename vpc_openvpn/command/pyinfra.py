@@ -4,14 +4,19 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import click
 
+from vpc_openvpn import terminal
 from vpc_openvpn.command import ERROR, INTERRUPTED
+from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import ROOT
+from vpc_openvpn.site.plan import HostPlan
 
 INVENTORY, DEPLOY = "inventory.py", "deploy.py"
 # Names of files in the environment, which stay right in another folder.
@@ -28,7 +33,7 @@ def run(deploy: str, *options: str, limits: Sequence[str] = ()) -> int:
     command = words(deploy, *options, limits=limits)
     show(command)
     interrupted = False
-    with subprocess.Popen(program(command), cwd=ROOT, env=environment()) as process:
+    with begun() as how, subprocess.Popen(program(command), **how) as process:
         while True:
             try:
                 status = process.wait()
@@ -39,6 +44,23 @@ def run(deploy: str, *options: str, limits: Sequence[str] = ()) -> int:
     if status and interrupted:
         return INTERRUPTED
     return status if status in (0, INTERRUPTED) else ERROR
+
+
+@contextmanager
+def begun() -> Iterator[dict[str, Any]]:
+    """How a process that runs pyinfra is begun: where, with what environment, and with the passphrases of this line."""
+    with terminal.handed_on() as (more, descriptors):
+        yield {"cwd": ROOT, "env": {**environment(), **more}, "pass_fds": descriptors}
+
+
+def ask_passphrases(store: Store, plans: Mapping[str, HostPlan]) -> None:
+    """Ask for the passphrases that runs for these hosts need, so that none of those asks: several, or two at once."""
+    from vpc_openvpn.ssh import ssh_keys  # takes half a second, which --help need not wait for
+
+    store.ask_passphrases(plans)
+    for key in {plan.ssh.key for plan in plans.values() if plan.ssh.key}:
+        ssh_keys.load(key)
+    terminal.asked_for_all()
 
 
 def program(command: Sequence[str]) -> list[str]:

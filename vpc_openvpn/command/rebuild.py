@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as until_done
 from contextlib import contextmanager
 
 import click
@@ -12,7 +13,7 @@ from vpc_openvpn.command import INTERRUPTED, MATCH, pyinfra
 from vpc_openvpn.command.drift import pending
 from vpc_openvpn.command.names import ALL, Machine, zones
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.site.load import ROOT, site_path, this_run
+from vpc_openvpn.site.load import site_path, this_run
 from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan
 
 VERIFY = "deploys/verify_failback.py"
@@ -49,10 +50,12 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
     site, plans = this_run()
     hosts = dict(plans) if ALL in machines else {name: plans[name] for name in plans if name in machines}
     keys = _expected(expected, hosts)
-    Store.from_environment(site_path()).check(hosts)
+    store = Store.from_environment(site_path())
+    store.check(hosts)
     from vpc_openvpn.ssh import acceptance, connection  # takes half a second, which --help need not wait for
 
     connection.check(site)
+    pyinfra.ask_passphrases(store, {**hosts, OFFICE: plans[OFFICE]})
     stages = Stages()
     try:
         with stages.timed("ssh answers"):
@@ -64,6 +67,8 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
         raise click.ClickException(str(error)) from None
     with ThreadPoolExecutor(1) as beside:
         office = None if OFFICE in hosts else beside.submit(_see_to_office)
+        if office and store.identity().plugins:  # which may ask, at the one terminal
+            until_done([office])
         with stages.timed("deployed"):
             _run(pyinfra.DEPLOY, "-y", limits=[*hosts])
         if office:
@@ -124,16 +129,16 @@ def _see_to_office() -> bool:
         f"The office router does not match the site file ({'; '.join(changes[OFFICE])}): it is deployed as well."
     )
     command = pyinfra.words(pyinfra.DEPLOY, "-y", *UNPROVED, limits=[OFFICE])
-    done = subprocess.run(
-        pyinfra.program(command),
-        cwd=ROOT,
-        env=pyinfra.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    with pyinfra.begun() as how:
+        done = subprocess.run(
+            pyinfra.program(command),
+            **how,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
     pyinfra.show(command)
     click.echo(done.stdout)
     return done.returncode == 0

@@ -7,7 +7,7 @@ which key is used:
     ~/.config/vpc-openvpn/age.key and ~/.ssh/id_ed25519, those that exist, if neither is set
 The text is what `age-keygen` writes, comments and one or more AGE-SECRET-KEY-1… lines, which may also be a plugin's,
 AGE-PLUGIN-…; or an OpenSSH private key. Its passphrase is asked for when a file is met that no other key decrypts,
-once a run.
+once a typed line.
 """
 
 import os
@@ -33,6 +33,8 @@ FILE_VARIABLE = "AGE_IDENTITY_FILE"
 
 PEOPLE = "docs/keys-and-people.md"
 
+_NO_KEY = "No matching keys"  # pyrage's words
+
 _ENCRYPTED = ("age-encryption.org/", header.BEGIN)
 
 
@@ -56,6 +58,11 @@ class AgeIdentity:
     def __repr__(self) -> str:
         return f"AgeIdentity({', '.join(self.public)} from {self.origin})"
 
+    @property
+    def has_passphrase(self) -> bool:
+        """Whether one of the keys cannot be used before its passphrase is known."""
+        return bool(self._locked)
+
     def owns(self, recipient: Recipient) -> bool:
         """Whether this decrypts what is encrypted to `recipient`; of a plugin's, whether it may."""
         return recipient.key in self.public or (recipient.kind == PLUGIN and recipient.plugin in self.plugins)
@@ -68,18 +75,12 @@ class AgeIdentity:
                 f"{path} is two versions that git could not merge.\n"
                 f"Take one: git checkout --theirs {path} (or --ours), then: ./vpc identities reencrypt --accept"
             )
-        self._unlock(data)
-        reason = "No matching keys"
-        if self._keys:
-            try:
-                return pyrage.decrypt(data, self._keys).decode()  # type: ignore[no-any-return]
-            except pyrage.DecryptError as error:
-                reason = str(error)
-            except UnicodeDecodeError:
-                reason = "what it holds is not text"
-        elif header.parse(data) is None:
-            reason = "it is no file of age's"
-        if "No matching keys" in reason:
+        text, reason = self._decrypted(data)
+        if text is None and _NO_KEY in reason and self._unlock(data):
+            text, reason = self._decrypted(data)
+        if text is not None:
+            return text
+        if _NO_KEY in reason:
             raise CredentialsError(
                 f"{path} is not encrypted to you: {', '.join(self.public)}, from {self.origin}.\n{self.why_not}"
                 f"Use another age identity (set {FILE_VARIABLE}), or ask the owner of a key in "
@@ -88,9 +89,23 @@ class AgeIdentity:
             )
         raise CredentialsError(f"{path} is damaged: {reason}.\nRestore it, if it is in git: git restore {path}")
 
-    def _unlock(self, data: bytes) -> None:
-        """Ask for the passphrase of an ssh key that `data` is encrypted to. Raises CredentialsError."""
-        found = header.parse(data)
+    def _decrypted(self, data: bytes) -> tuple[str | None, str]:
+        """The text that is encrypted in `data`, or why not."""
+        if not self._keys:
+            return None, _NO_KEY if header.parse(data) else "it is no file of age's"
+        try:
+            return pyrage.decrypt(data, self._keys).decode(), ""
+        except pyrage.DecryptError as error:
+            return None, str(error)
+        except UnicodeDecodeError:
+            return None, "what it holds is not text"
+
+    def _unlock(self, data: bytes) -> bool:
+        """Ask for the passphrase of each ssh key that `data` is encrypted to; whether there is one.
+
+        Raises CredentialsError.
+        """
+        found, before = header.parse(data), len(self._keys)
         for locked in list(self._locked):
             origin, key = locked
             if found is None or header.tag(key.public) not in found.ssh:
@@ -100,6 +115,7 @@ class AgeIdentity:
                 raise CredentialsError(f"{origin} {opened}")
             self._keys.append(opened)
             self._locked.remove(locked)
+        return len(self._keys) > before
 
 
 def identity_file() -> Path:

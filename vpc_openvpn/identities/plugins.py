@@ -11,7 +11,7 @@ from typing import TypeVar
 import pyrage
 from pyrage import plugin
 
-from vpc_openvpn.identities import terminal
+from vpc_openvpn import terminal
 from vpc_openvpn.identities.errors import CredentialsError
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class _Terminal:
         return _or_none(terminal.ask, f"{_printable(description)}: ")
 
     def request_passphrase(self, description: str) -> str | None:
-        return _or_none(terminal.ask_secret, f"{_printable(description)}: ")
+        return _or_none(terminal.ask_secret, f"{_printable(description)}: ") or None
 
 
 def recipients(name: str, keys: Sequence[str]) -> plugin.RecipientPluginV1:

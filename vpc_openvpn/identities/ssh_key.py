@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from pyrage import ssh
 
-from vpc_openvpn.identities import terminal
+from vpc_openvpn import terminal
 
 BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = "-----END OPENSSH PRIVATE KEY-----"
@@ -36,14 +36,18 @@ class SshKey:
         """What decrypts; or why not. Asks for the passphrase where there is one; `origin` is the key's file."""
         if not self.has_passphrase:
             return _identity(self._text)
-        answer = terminal.ask_secret(f"Passphrase of {origin}: ")
-        if answer is None:
+        try:
+            found = terminal.opened(origin, self._opened, f"Passphrase of {origin}: ")
+        except terminal.NoTerminalError:
             return (
                 "is protected by a passphrase, and there is no terminal to ask for it on.\n"
                 "In CI, give it a key of its own: docs/keys-and-people.md"
             )
-        text = _decrypted(self._text, answer)
-        return _identity(text) if text else "is protected by another passphrase than that.\nType it again."
+        return found or "is protected by another passphrase than that.\nType it again."
+
+    def _opened(self, passphrase: str) -> ssh.Identity | str | None:
+        text = _decrypted(self._text, passphrase)
+        return _identity(text) if text else None
 
 
 def parse(text: str) -> SshKey | str:

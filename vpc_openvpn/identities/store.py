@@ -222,6 +222,12 @@ class Store:
             self._decrypt(path)
         self.refuse_twins()
 
+    def ask_passphrases(self, plans: Mapping[str, HostPlan]) -> None:
+        """Ask now for the passphrases that the secrets of these hosts need."""
+        for path in sorted(self.needed(plans) & {*self.secret_paths()}):
+            if self.identity().has_passphrase:
+                self._decrypt(path)
+
     def encrypted(self, path: Path, to: Sequence[Recipient]) -> str:
         """The secret in `path`, encrypted to other recipients."""
         return age.encrypt(self._decrypt(path), to)

@@ -1,15 +1,13 @@
 """The operator's private ssh keys: what is wrong with a file is found before anything connects.
 
 A key with a passphrase is used through the ssh agent (SSH_AUTH_SOCK) where that holds it. Otherwise its passphrase is
-asked for, once in a run, where there is a terminal.
+asked for, once a typed line, where there is a terminal.
 """
 
 import base64
-import os
 import sys
 from contextlib import suppress
 from functools import cache
-from getpass import getpass
 from pathlib import Path
 from shlex import quote
 
@@ -19,16 +17,19 @@ from pyinfra.api import State as PyinfraState
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors import ssh as connector
 
+from vpc_openvpn import terminal
+from vpc_openvpn.site.load import SiteError
+
 TRIES = 3  # for a passphrase
 _OPENSSH = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"  # OpenSSH's PROTOCOL.key
 
 
-class UnusableKeyError(Exception):
+class UnusableKeyError(SiteError):
     """`why` follows on from the file's name; `instead` says what to type or to write."""
 
-    def __init__(self, why: str, instead: str) -> None:
-        super().__init__(f"{why}: {instead}")
+    def __init__(self, file: Path, why: str, instead: str) -> None:
+        super().__init__(f"The ssh key {file} {why}: {instead}")
         self.why, self.instead = why, instead
 
 
@@ -49,11 +50,13 @@ def find(file: Path) -> PKey | None:
         return key
     if not locked:
         raise UnusableKeyError(
+            file,
             "is not a private key in a format that can be read",
             f"convert it to OpenSSH's, if it is a key: ssh-keygen -p -f {quote(str(file))}",
         )
-    if not _terminal():
+    if not terminal.can_open(str(file)):
         raise UnusableKeyError(
+            file,
             "has a passphrase; the ssh agent does not hold it, and there is no terminal to ask on",
             f"add it to an agent: eval $(ssh-agent); ssh-add {quote(str(file))}",
         )
@@ -63,14 +66,19 @@ def find(file: Path) -> PKey | None:
 @cache
 def load(file: Path) -> PKey:
     """As `find`, and asks for the passphrase where that is needed."""
-    key = find(file)
-    for _ in range(TRIES if key is None else 0):
-        passphrase = getpass(f"Passphrase of {file} (asked once; `ssh-add {quote(str(file))}` spares it): ")
+
+    def unlock(passphrase: str) -> PKey | None:
         with suppress(SSHException):
             return _opened(file, passphrase)
         print("That is not its passphrase.", file=sys.stderr)
+        return None
+
+    question = f"Passphrase of {file} (asked once; `ssh-add {quote(str(file))}` spares it): "
+    key = find(file)
     if key is None:
-        raise UnusableKeyError("has another passphrase", f"add it to an agent: ssh-add {quote(str(file))}")
+        key = terminal.opened(str(file), unlock, question, TRIES)
+    if key is None:
+        raise UnusableKeyError(file, "has another passphrase", f"add it to an agent: ssh-add {quote(str(file))}")
     return key
 
 
@@ -83,7 +91,9 @@ def _for_pyinfra(_state: PyinfraState, key_filename: str, key_password: str | No
     file = Path(key_filename).expanduser()
     try:
         return _opened(file, key_password) if key_password else load(file)
-    except (UnusableKeyError, SSHException) as error:
+    except UnusableKeyError as error:
+        raise ConnectError(str(error)) from None
+    except SSHException as error:
         raise ConnectError(f"The ssh key {file} cannot be used ({error})") from None
 
 
@@ -102,15 +112,16 @@ def _text(file: Path) -> str:
     else:
         if text.startswith(("ssh-", "ecdsa-", "sk-")) or " PUBLIC KEY-----" in text.partition("\n")[0]:
             private = file.with_suffix("") if file.suffix == ".pub" else "the name of the private key's file"
-            raise UnusableKeyError("is a public key", f"write {private}")
+            raise UnusableKeyError(file, "is a public key", f"write {private}")
         if text.startswith("PuTTY-User-Key-File"):
             old, new = quote(str(file)), quote(str(file.with_suffix(".openssh")))
             raise UnusableKeyError(
+                file,
                 "is in PuTTY's format",
                 f"convert it: puttygen {old} -O private-openssh-new -o {new}",
             )
         return text
-    raise UnusableKeyError(why, instead)
+    raise UnusableKeyError(file, why, instead)
 
 
 def _opened(file: Path, passphrase: str | None = None) -> PKey:
@@ -155,12 +166,3 @@ def _in_agent(public: bytes | None) -> PKey | None:
             return key  # signs through this connection, for as long as the run goes on
     agent.close()
     return None
-
-
-def _terminal() -> bool:
-    """Whether getpass can ask: it opens the terminal itself, whatever standard input is."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
