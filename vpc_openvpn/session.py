@@ -22,6 +22,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import click
+import gevent
+from gevent.socket import wait_read
 from pyinfra import inventory, logger, state
 from pyinfra.api import util
 
@@ -47,7 +49,7 @@ def begin() -> None:
     that an operation does not concern are not listed.
     """
     outlive_reader()
-    terminal.take_over()
+    begun_by = terminal.take_over()
     if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)
@@ -61,6 +63,8 @@ def begin() -> None:
     logger.addFilter(_concerns)
     logger.addFilter(_advice)
     logger.addFilter(_plain)
+    if begun_by is not None:
+        gevent.spawn(_end_with, begun_by)
     _begun.append(True)
 
 
@@ -150,6 +154,12 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     # Not by sys.stderr: the signal may have come in the middle of what is written there.
     os.write(2, b"\nInterrupted. Every host is left as far as it got; type the same again to go on from there.\n")
     sys.exit(INTERRUPTED)
+
+
+def _end_with(begun_by: int) -> None:
+    """As Ctrl-C, once the process that has begun this run is gone: kill -9 leaves it no time to say so."""
+    wait_read(begun_by)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _concerns(record: logging.LogRecord) -> bool:

@@ -215,8 +215,11 @@ def test_a_shells_script_calls_the_command_by_its_full_name(vpc: Type, shell: st
     assert "commands[vpc]" not in text  # need not be on the PATH
 
 
-def test_ctrl_c_ends_it_with_a_status_of_its_own(tmp_path: Path) -> None:
-    """The signal goes to all of the terminal's programs, as a shell's does."""
+@pytest.mark.parametrize("killed", [False, True], ids=["Ctrl-C", "kill -9"])
+def test_ctrl_c_ends_it_with_a_status_of_its_own(tmp_path: Path, killed: bool) -> None:
+    """The signal goes to all of the terminal's programs, as a shell's does. Of kill -9, which is for ./vpc alone, its
+    pyinfra learns.
+    """
     site = yaml.safe_load(EXAMPLE_SITE.read_text())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -241,8 +244,11 @@ def test_ctrl_c_ends_it_with_a_status_of_its_own(tmp_path: Path) -> None:
             start_new_session=True,
         ) as process:
             connection, _ = silent.accept()
-            os.killpg(process.pid, signal.SIGINT)
+            if killed:
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGINT)
             output, _ = process.communicate(timeout=30)
             connection.close()
-    assert process.returncode == 130, output
+    assert process.returncode == (-signal.SIGKILL if killed else 130), output
     assert output.count("Interrupted.") == 1 and "Traceback" not in output
