@@ -16,6 +16,7 @@ from vpc_openvpn.site.plan import OFFICE, HostPlan, NatPlan, OfficePlan, nat_hos
 
 DEAD = ("silent", "does not forward")  # why a tunnel is avoided whose NAT serves its zone no more
 UNDEPLOYED = "not deployed"
+ROTATION = "rotation"  # what a drain is for that no operator has asked for, and that its rotation gives back
 UNPROVED = "has yet to prove itself"  # it did not work for a while
 
 
@@ -39,6 +40,7 @@ def switch(plan: HostPlan, zone: object, *, back: bool) -> None:
         name=f"{name} is {'given back to its own NAT' if back else 'drained: new connections take a detour'}",
         path=paths.drained(name),
         present=not back,
+        passing=f"{ROTATION}\n",
         command=f"{paths.MONITOR} {'give-back' if back else 'drain'} {name}",
     )
 

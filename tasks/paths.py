@@ -43,7 +43,7 @@ TUNNEL_UP = f"{LIB}/tunnel-up"
 MONITOR_UNIT = "vpc-openvpn-monitor.service"
 MONITOR_SOCKET = f"{RUN}/monitor.socket"
 MEMORY = f"{RUN}/monitor.memory"  # what it has to know after a restart
-DRAINED = f"{HOME}/drained"  # a file for each zone that an operator has drained
+DRAINED = f"{HOME}/drained"  # a file for each zone that is drained
 PATHS_FILE = f"{RUN}/paths.conf"  # what follows, as BIRD reads it
 # Until 0.1.0 a shell script did the monitor's work.
 EARLIER_WATCH_UNIT = "vpc-openvpn-watch.service"

@@ -15,7 +15,6 @@ from vpc_openvpn.remote import operations
 from vpc_openvpn.site.plan import OFFICE, ZONES, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
 
 HOLD_UNIT = "vpc-openvpn-hold.service"
-OURS = "rotation"  # in the file of a drain that no operator has asked for
 UNDER_WAY = 0.5  # seconds: then what is on its way through a tunnel is answered, from another continent too
 AGAIN, ASIDE = 7580, 7590  # routing rules' priorities, between those of `wait` and `pin`: vpc_openvpn/site/plan.py
 TRUSTED = 90  # seconds until a NAT whose tunnel was restarted has proved itself
@@ -87,9 +86,8 @@ def _no_detour(plan: OfficePlan, zone: str, shown: str) -> str:
 
 
 def _drained(zone: str) -> str:
-    file = quote(paths.drained(zone))
     # BIRD takes another way within milliseconds; the packets on the old one have arrived by then.
-    return f"[ -e {file} ] || {{ {paths.MONITOR} drain {quote(zone)} 2>&1 && echo {OURS} > {file} && sleep 0.2; }}"
+    return f"{paths.MONITOR} drain {quote(zone)} --for {draining.ROTATION} 2>&1 && sleep 0.2"
 
 
 def _held(plan: NatPlan) -> str:
@@ -131,13 +129,14 @@ done
 def _home(tunnel: Tunnel) -> str:
     file, table = quote(paths.drained(tunnel.zone)), quote(tunnel.tables.pin.name)
     return f"""\
+# An operator who drains the zone meanwhile keeps it so.
 laid=$(ip -4 rule show priority {AGAIN}; ip -4 rule show priority {ASIDE})
-[ "$(cat {file} 2>/dev/null)" = {OURS} ] && ours=yes || ours=
+[ "$(cat {file} 2>/dev/null)" = {draining.ROTATION} ] && ours=yes || ours=
 [ "$ours$laid" ] || exit 0
 end=$(( $(date +%s) + {TRUSTED} ))
 if [ "$ours" ]; then
-    {paths.MONITOR} give-back {quote(tunnel.zone)} 2>&1
-    until {paths.MONITOR} show | grep -qx {quote(f"{tunnel.zone}: by its own tunnel")}; do
+    {paths.MONITOR} give-back {quote(tunnel.zone)} --for {draining.ROTATION} 2>&1
+    until [ -e {file} ] || {paths.MONITOR} show | grep -qx {quote(f"{tunnel.zone}: by its own tunnel")}; do
         [ $(date +%s) -lt $end ] || {{ {paths.MONITOR} show | grep {quote(f"^{tunnel.zone}:")}; exit 0; }}
         sleep 0.2
     done

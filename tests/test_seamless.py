@@ -2,26 +2,37 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from vpc_openvpn_monitor import drains
 
 from tasks import paths, seamless
 from tests.rendered.cases import plans
 from vpc_openvpn.remote.facts import Probe
+from vpc_openvpn.site.load import ROOT
 from vpc_openvpn.site.plan import NatPlan, OfficePlan
 
 ZONE = "us-east-1a"
 TUNNEL = cast(OfficePlan, plans("example")["office"]).connection_to(ZONE).tunnel
-# Stands for the monitor: writes down what is typed, and drains as it does.
-MONITOR = """#!/bin/sh
-echo "$@" >> "$0.typed"
-case $1 in
-    drain) mkdir -p "${0%/*}/drained" && : > "${0%/*}/drained/$2" ;;
-    give-back) rm "${0%/*}/drained/$2" ;;
-    show) echo "us-east-1a: by its own tunnel" ;;
-esac
+# Stands for the monitor: drains and gives back by its own code, and writes down what is typed.
+MONITOR = f"""#!{sys.executable}
+import pathlib, sys, types
+sys.path.insert(0, {str(ROOT / "files")!r})
+from vpc_openvpn_monitor import drains
+here = pathlib.Path(sys.argv[0]).parent
+with open(here / "monitor.typed", "a") as typed:
+    print(*sys.argv[1:], file=typed)
+match sys.argv[1:]:
+    case ["drain", zone, "--for", word]:
+        drains.drain(types.SimpleNamespace(drained=here / "drained"), zone, word)
+    case ["give-back", zone, "--for", word]:
+        drains.give_back(types.SimpleNamespace(drained=here / "drained"), zone, word)
+    case ["show"]:
+        print("us-east-1a: by its own tunnel")
 """
 
 
@@ -58,15 +69,34 @@ def test_a_drain_of_our_own_is_given_back_also_after_a_run_that_died(folder: Pat
     assert run(seamless._home(TUNNEL)) == "" and not (folder / "drained" / ZONE).exists()
     assert run(seamless._home(TUNNEL)) == ""
     typed = (folder / "monitor.typed").read_text().splitlines()
-    assert typed == [f"drain {ZONE}", f"give-back {ZONE}", "show"]
+    assert typed == [*2 * [f"drain {ZONE} --for rotation"], f"give-back {ZONE} --for rotation", "show"]
 
 
-def test_an_operators_drain_stays(folder: Path) -> None:
-    (folder / "drained").mkdir()
-    (folder / "drained" / ZONE).touch()
-    for script in (seamless._drained(ZONE), seamless._home(TUNNEL)):
-        assert run(script) == ""
-    assert (folder / "drained" / ZONE).read_text() == "" and not (folder / "monitor.typed").exists()
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before", "meanwhile"])
+def test_an_operators_drain_stays(folder: Path, meanwhile: bool) -> None:
+    drained = SimpleNamespace(drained=folder / "drained")
+    if not meanwhile:
+        drains.drain(cast(Any, drained), ZONE)
+    assert run(seamless._drained(ZONE)) == ""
+    drains.drain(cast(Any, drained), ZONE)
+    assert run(seamless._home(TUNNEL)) == ""
+    assert (folder / "drained" / ZONE).read_text() == ""
+
+
+def test_an_operator_who_drains_as_it_is_given_back_is_not_waited_for(folder: Path) -> None:
+    """After the look whose drain it is, and before it is given back."""
+    assert run(seamless._drained(ZONE)) == ""
+    program = folder / "monitor"
+    program.write_text(
+        program.read_text().replace(
+            'case ["give-back", zone, "--for", word]:\n',
+            'case ["give-back", zone, "--for", word]:\n'
+            '        drains.drain(types.SimpleNamespace(drained=here / "drained"), zone)\n',
+        )
+    )
+    assert run(seamless._home(TUNNEL)) == ""
+    assert (folder / "drained" / ZONE).read_text() == ""
+    assert "show" not in (folder / "monitor.typed").read_text()
 
 
 def test_a_drain_that_fails_says_why(folder: Path) -> None:

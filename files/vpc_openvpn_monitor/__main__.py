@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ USAGE = """usage: vpc-openvpn-monitor run             ask through every tunnel, 
        vpc-openvpn-monitor show [--json]   which way each zone is reached, and why; with --json, how the host is, too
        vpc-openvpn-monitor drain ZONE      new connections to ZONE take a detour, until it is given back
        vpc-openvpn-monitor give-back ZONE
+       vpc-openvpn-monitor drain|give-back ZONE --for WORD
+                                           the same for a program, which leaves an operator's drain as it is
        vpc-openvpn-monitor leaving NUMBER PROCESS
                                            this tunnel's process is about to end; for its unit
        vpc-openvpn-monitor restarting NUMBER
@@ -77,8 +80,10 @@ def _do(found: site.Site, arguments: list[str]) -> int:
             _settle(found)
         case ["leaving", _, _] | ["restarting", _]:
             orders.give(found.control, *arguments)
-        case ["drain" | "give-back" as verb, zone]:
-            return _switch(found, zone, back=verb == "give-back")
+        case ["drain", zone, *given] if not given or given[:-1] == ["--for"]:
+            return _switch(found, zone, lambda: drains.drain(found, zone, *given[1:]))
+        case ["give-back", zone, *given] if not given or given[:-1] == ["--for"]:
+            return _switch(found, zone, lambda: drains.give_back(found, zone, *given[1:]))
         case ["show", "--json"]:
             told = _told(found)
             if found.role == site.OFFICE:  # for `status`; the proof asks in words, again and again
@@ -133,15 +138,15 @@ def _settle(found: site.Site) -> None:
     bird.publish(machine.verdict(state), found.paths, found.bird)
 
 
-def _switch(found: site.Site, zone: str, *, back: bool) -> int:
+def _switch(found: site.Site, zone: str, switch: Callable[[], None]) -> int:
     if found.named(zone) is None:
         listed = ", ".join(each.zone for each in found.tunnels)
         print(f"vpc-openvpn-monitor: there is no zone {zone}; there are {listed}", file=sys.stderr)
         return 2
     if found.strategy == site.SINGLE:
         return _complain("with the strategy `single` there is one connection, and no zone to drain")
-    was = drains.since(found, zone) is not None
-    (drains.give_back if back else drains.drain)(found, zone)
+    was = drains.purpose(found, zone)
+    switch()
     try:
         try:
             orders.give(found.control, "look")
@@ -149,7 +154,7 @@ def _switch(found: site.Site, zone: str, *, back: bool) -> int:
             _settle(found)
     except (OSError, orders.OrderError, bird.BirdError):
         # What cannot be told to BIRD is not so: the file would say that it is.
-        (drains.drain if was else drains.give_back)(found, zone)
+        drains.restore(found, zone, was)
         raise
     return 0
 

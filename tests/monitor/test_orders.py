@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from vpc_openvpn_monitor import __main__ as command
-from vpc_openvpn_monitor import bird, kernel, memory, orders, site
+from vpc_openvpn_monitor import bird, drains, kernel, memory, orders, site
 from vpc_openvpn_monitor.daemon import Daemon
 from vpc_openvpn_monitor.history import Change
 from vpc_openvpn_monitor.history import Path as Taken
@@ -99,6 +100,48 @@ def test_a_zone_is_drained_and_given_back_without_a_monitor(found: site.Site) ->
     assert command.main(["give-back", "us-east-1b"]) == 0
     assert "avoided_ways = [ (0, 0) ]" in found.paths.read_text()
     assert not found.drained.exists()
+
+
+def test_a_programs_drain_leaves_an_operators_as_it_is(found: site.Site) -> None:
+    file, verb = found.drained / "us-east-1b", ["us-east-1b", "--for", "rotation"]
+    for _ in "ab":
+        assert command.main(["drain", *verb]) == 0
+        assert file.read_text() == "rotation\n" and [*found.drained.iterdir()] == [file]
+    # One that is given back is all gone.
+    assert command.main(["give-back", *verb]) == 0 and not found.drained.exists()
+    assert command.main(["drain", *verb]) == 0
+    os.utime(file, (7.0, 7.0))
+    assert command.main(["drain", "us-east-1b"]) == 0
+    assert (file.read_text(), file.stat().st_mtime) == ("", 7.0)
+    for order in ("drain", "give-back"):
+        assert command.main([order, *verb]) == 0
+        assert file.read_text() == "" and "(2, 2)" in found.paths.read_text()
+    assert command.main(["give-back", "us-east-1b"]) == 0 and not found.drained.exists()
+
+
+def test_a_drain_that_dies_at_any_instant_is_no_operators(found: site.Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its word is in the file before that has its name."""
+    for name in ("write_text", "hardlink_to", "unlink"):
+
+        def die(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Path, name, die)
+            drains.drain(found, "us-east-1b", "rotation")
+        assert drains.purpose(found, "us-east-1b") in (None, "rotation")
+
+
+@pytest.mark.parametrize("was", [None, "", "rotation"])
+def test_an_order_that_fails_leaves_a_drain_as_it_was(
+    found: site.Site, monkeypatch: pytest.MonkeyPatch, was: str | None
+) -> None:
+    if was is not None:
+        drains.drain(found, "us-east-1b", was)
+    monkeypatch.setattr(command, "_settle", Mock(side_effect=OSError("no BIRD")))
+    for order in ("drain", "give-back"):
+        assert command.main([order, "us-east-1b"]) == 1
+        assert drains.purpose(found, "us-east-1b") == was
 
 
 def test_a_running_monitor_follows_at_once(found: site.Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +246,18 @@ def test_a_drain_that_cannot_be_written_changes_no_route(
 
 
 @pytest.mark.parametrize(
-    "line", [[], ["drain"], ["drain", "us-east-1."], ["drain", "us-east-1*"], ["drain", "../us-east-1a"], ["show", "x"]]
+    "line",
+    [
+        [],
+        ["drain"],
+        ["drain", "us-east-1."],
+        ["drain", "us-east-1*"],
+        ["drain", "../us-east-1a"],
+        ["show", "x"],
+        ["drain", "us-east-1a", "--for"],
+        ["drain", "us-east-1a", "rotation"],
+        ["give-back", "us-east-1a", "--for", "a", "b"],
+    ],
 )
 def test_a_wrong_line_changes_nothing(found: site.Site, line: list[str]) -> None:
     assert command.main(line) == 2

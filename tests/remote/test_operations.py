@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
 import pytest
@@ -175,6 +176,17 @@ def test_a_switch_is_turned_only_if_its_state_differs(finds: Finds, there: bool,
     finds(State(files={"/etc/x/on": FileState("file", "644", "root", "root", "0")} if there else {}))
     done = text(operations.switched._inner(path="/etc/x/on", present=wanted, command="turn"))
     assert done == ("" if there == wanted else "turn")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_switch_that_is_on_for_a_while_is_turned_on_to_stay(finds: Finds, wanted: bool) -> None:
+    held = sha256(b"for a while\n").hexdigest()
+    finds(State(files={"/etc/x/on": FileState("file", "644", "root", "root", held)}))
+    turned = [
+        text(operations.switched._inner(path="/etc/x/on", present=wanted, command="turn", passing=passing))
+        for passing in ("for a while\n", "")
+    ]
+    assert turned == ["turn", "" if wanted else "turn"]
 
 
 # --- how often a host is asked ------------------------------------------------------------------------------------

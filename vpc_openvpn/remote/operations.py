@@ -6,6 +6,7 @@ effects, and for a rollout, which is one object (`rollout.Rollout`).
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from hashlib import sha256
 from typing import ParamSpec, Protocol
 
 from pyinfra import host, logger, state
@@ -188,9 +189,13 @@ def beside(
 
 
 @careful
-def switched(path: str, present: bool, command: str) -> Commands:
-    """A state that a host keeps in the file `path`, and that `command` switches: there or not, as `present` says."""
-    if (path in ask(HostState(files=[path])).files) == present:
+def switched(path: str, present: bool, command: str, passing: str = "") -> Commands:
+    """A state that a host keeps in the file `path`, and that `command` switches: there or not, as `present` says. With
+    the text `passing` the file is there for a while; `command` makes it one that is there to stay.
+    """
+    found = ask(HostState(files=[path])).files.get(path)
+    stays = found is not None and not (passing and found.sha256 == sha256(passing.encode()).hexdigest())
+    if stays if present else found is None:
         return
     yield StringCommand(command)
 
