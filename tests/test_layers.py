@@ -11,7 +11,7 @@ PACKAGE = "vpc_openvpn"
 
 # What a layer's modules import of the product, itself aside.
 BELOW: dict[str, set[str]] = {
-    "command": {"status", "ssh", "identities", "site", "output", "system", "terminal", "version"},
+    "command": {"status", "ssh", "identities", "site", "output", "system", "terminal", "text", "version"},
     "status": {"ssh", "remote", "diagnosis", "site", "text"},
     "session": {"ssh", "remote", "output", "terminal"},
     "ssh": {"site", "system", "terminal", "text"},

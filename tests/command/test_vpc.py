@@ -62,6 +62,9 @@ def test_the_list_of_verbs_cuts_no_sentence_short(vpc: Type) -> None:
         (["deploy", "--dry"], "To see what it would change: ./vpc plan"),
         (["rebuild", "us-east-1a", "--wait", "-1"], "-1 is not in the range x>=0"),
         (["drain"], "Missing argument 'ZONE'"),
+        (["identities", "rotate", ""], "there is no host or zone '' in the site"),
+        (["identities", "revoke", "\x1b]0;x\a"], "there is no host or zone '\\u001b]0;x\\u0007' in the site"),
+        (["identities", "rotate", "us-east-1a\noffice"], "there is no host or zone 'us-east-1a\\noffice' in the site"),
         (["plan", "nat"], "nat is no option of pyinfra's. For one host, group or zone: --limit nat"),
     ],
 )

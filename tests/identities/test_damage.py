@@ -398,3 +398,41 @@ def test_drafts_of_a_run_that_was_killed_are_removed(ready: Desk, verb: str) -> 
 def test_a_stranger_gets_no_answer(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGE_IDENTITY", str(x25519.Identity.generate()))
     refused(ready, WRITING[2:], "is not encrypted to you")
+
+
+@pytest.mark.parametrize("name", ["\x1b]0;x\a.key.age", "a\nb.crt", "$(touch pwned).crt", "a b.age"])
+@pytest.mark.parametrize("line", [("reencrypt",), ("recipients", "check"), ("init",)], ids=lambda line: line[-1])
+def test_a_name_that_is_meant_for_a_terminal_or_a_shell_is_refused(
+    ready: Desk, name: str, line: tuple[str, ...]
+) -> None:
+    """Who can write to the folder's repository chooses it, and an error that quoted it would be pasted."""
+    before = ready.files()
+    (ready.folder / name).touch()
+    said = ready.vpc(*line)
+    assert (
+        said.status == 1 and f"has a file that is none of ours: {name!a}.\nLook who put it there: git log" in said.err
+    )
+    (ready.folder / name).unlink()
+    assert ready.files() == before
+
+
+def test_what_is_to_be_typed_is_one_word_in_a_folder_of_any_name(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = desk.folder.with_name("my $(touch pwned) ids")
+    monkeypatch.setenv("IDENTITIES", str(folder))
+    assert desk.vpc("init").status == 0
+    (folder / "office.crt").write_text("x")
+    (folder / "office.key.age").write_text("x")
+    for line in (("reencrypt",), ("recipients", "check")):
+        said = desk.vpc(*line)
+        assert said.status == 1 and f"git restore '{folder}" in said.err + said.out, line
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looked like one without files."""
+
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("vpc_openvpn.identities.store.os.listdir", refuse)
+    said = ready.vpc("reencrypt")
+    assert said.status == 1 and said.err.startswith(f"{ready.folder}: Permission denied.\nLook: ls -ld ")

@@ -283,7 +283,8 @@ def test_reencrypt_writes_nothing_if_one_secret_cannot_be_read(desk: Desk) -> No
     assert desk.files() == before
 
 
-def test_an_unwritable_folder_is_a_one_line_error(desk: Desk) -> None:
+def test_an_unwritable_folder_is_an_error_that_says_where_to_look(desk: Desk) -> None:
     desk.folder.write_text("a file where the folder should be")
     answer = desk.vpc("init")
-    assert (answer.status, answer.err) == (1, f"{desk.folder}: File exists.\n")
+    look = f"Look: ls -ld {desk.folder.parent} {desk.folder}; mend it, and type the same again."
+    assert (answer.status, answer.err) == (1, f"{desk.folder}: Not a directory.\n{look}\n")

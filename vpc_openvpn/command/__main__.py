@@ -17,6 +17,7 @@ from vpc_openvpn.command import COMPLETE, ERROR, INTERRUPTED
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.output import outlive_reader
 from vpc_openvpn.site.load import SiteError
+from vpc_openvpn.text import printable
 from vpc_openvpn.version import version
 
 # Verbs in the order of --help, each with its module: one is imported when it is asked for.
@@ -78,9 +79,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
     except (SiteError, CredentialsError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
     except OSError as error:
-        print(f"Error: {system.refusal(error)}", file=sys.stderr)
+        print(printable(f"Error: {system.refusal(error)}"), file=sys.stderr)
     except (KeyboardInterrupt, click.Abort):
         print("\nInterrupted; type the same again to go on from there.", file=sys.stderr)
         return INTERRUPTED

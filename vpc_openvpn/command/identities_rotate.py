@@ -120,7 +120,10 @@ def revoke(host: str, with_host: bool) -> None:
         click.echo(f"{name} does not answer: {why}", err=True)
     answering = [name for name in asked if name not in silent]
     if not set(answering) & set(peers) or (with_host and host in silent):
-        raise click.ClickException("Nothing was changed.")
+        raise click.ClickException(
+            f"without {' or '.join(peers)}{f' and {host}' if with_host else ''} there is no deploy that shuts it out."
+            " Nothing was changed. ./vpc status says what to do."
+        )
     rotation.check(store)
     if not with_host:  # before there is a new identity, which any later deploy would bring to the thief
         _revoke_ssh(plans[host].ssh)

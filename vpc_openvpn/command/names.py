@@ -3,12 +3,14 @@
 import difflib
 from collections.abc import Iterable
 from contextlib import suppress
+from shlex import quote
 
 import click
 from click.shell_completion import CompletionItem
 
 from vpc_openvpn.site.load import SiteError, this_run
 from vpc_openvpn.site.plan import HostPlan, NatPlan
+from vpc_openvpn.text import printable
 
 ALL = "all"
 
@@ -32,7 +34,7 @@ class Name(click.ParamType[str]):
         if value not in choices:
             near = difflib.get_close_matches(value, choices, n=1)
             meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(choices)}"
-            self.fail(f"there is no {self.name} {value} in the site; {meant}", param, ctx)
+            self.fail(f"there is no {self.name} {quote(printable(value, keep=''))} in the site; {meant}", param, ctx)
         return choices[value]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pyrage
@@ -73,7 +74,8 @@ class AgeIdentity:
         if files.has_conflict(data):
             raise CredentialsError(
                 f"{path} is two versions that git could not merge.\n"
-                f"Take one: git checkout --theirs {path} (or --ours), then: ./vpc identities reencrypt --accept"
+                f"Take one: git checkout --theirs {quote(str(path))} (or --ours), then: "
+                "./vpc identities reencrypt --accept"
             )
         text, reason = self._decrypted(data)
         if text is None and _NO_KEY in reason and self._unlock(data):
@@ -87,7 +89,9 @@ class AgeIdentity:
                 f"{path.parent / 'recipients.txt'} to type `./vpc identities recipients add` and your public key, "
                 "and to commit."
             )
-        raise CredentialsError(f"{path} is damaged: {reason}.\nRestore it, if it is in git: git restore {path}")
+        raise CredentialsError(
+            f"{path} is damaged: {reason}.\nRestore it, if it is in git: git restore {quote(str(path))}"
+        )
 
     def _decrypted(self, data: bytes) -> tuple[str | None, str]:
         """The text that is encrypted in `data`, or why not."""
@@ -224,7 +228,7 @@ def _check_file(path: Path) -> None:
     if stat.S_IMODE(mode) & 0o077:
         raise CredentialsError(
             f"{path} is a secret key, and others than its owner may use it (mode {stat.S_IMODE(mode):04o}).\n"
-            f"Run: chmod 600 {path}"
+            f"Run: chmod 600 {quote(str(path))}"
         )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
+from shlex import quote
 
 from vpc_openvpn import system
 from vpc_openvpn.identities.errors import CredentialsError
@@ -206,7 +207,7 @@ def _sweep(directory: Path, names: Sequence[str]) -> None:
 def _writable(path: Path, directory: Path, mode: int) -> CredentialsError:
     return CredentialsError(
         f"Every user of this machine may write to {path} (mode {stat.S_IMODE(mode):04o}).\n"
-        f"Look whether it is still yours (git status, git diff), then: chmod -R o-w {directory}"
+        f"Look whether it is still yours (git status, git diff), then: chmod -R o-w {quote(str(directory))}"
     )
 
 

@@ -10,6 +10,7 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 
 from cryptography import x509
 
@@ -59,8 +60,8 @@ def _refuse_lost_keys(store: Store, plans: Mapping[str, HostPlan]) -> None:
         raise CredentialsError(
             "\n".join(
                 f"{store.key_path(host)} is missing; peers trust its {store.certificate_path(host)}.\n"
-                f"Restore it: git restore {store.key_path(host)}\n"
-                f"If it is lost for good, give {host} a new identity: rm {store.certificate_path(host)} && "
+                f"Restore it: git restore {quote(str(store.key_path(host)))}\n"
+                f"If it is lost for good, give {host} a new identity: rm {quote(str(store.certificate_path(host)))} && "
                 f"{writing.ACCEPT} && ./vpc identities init; then deploy to every host."
                 for host in lost
             )
@@ -72,7 +73,7 @@ def _begin(store: Store) -> Iterator[str]:
     if store.secret_paths():
         raise CredentialsError(
             f"{store.recipients_path} is missing, but there are secrets, encrypted to the keys that it listed.\n"
-            f"Restore it: git restore {store.recipients_path}\n"
+            f"Restore it: git restore {quote(str(store.recipients_path))}\n"
             "Or write it: the public keys of all who shall read them, one per line; then: ./vpc identities reencrypt"
         )
     if age.have_identity():

@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,6 +32,7 @@ VARIABLE = "IDENTITIES"
 NEXT, OLD = "next", "old"  # in a file's name: of an identity that is to come, and of one that was (identities.rotation)
 DEFAULT_FOLDER = "identities"  # beside the site file
 
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _INIT = "Type: ./vpc identities init"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
 _CREATED = re.compile(r"^Created: *(\d{4}-\d\d-\d\d)$", re.MULTILINE)
@@ -128,7 +130,8 @@ class Store:
         path = self.key_path(host)
         raise CredentialsError(
             f"{path} is not the key of {self.certificate_path(host)}.\n"
-            f"Restore both from one commit: git restore --source COMMIT {path} {self.certificate_path(host)}"
+            f"Restore both from one commit: git restore --source COMMIT {quote(str(path))} "
+            + quote(str(self.certificate_path(host)))
         )
 
     def key(self, host: str, which: str = "") -> ec.EllipticCurvePrivateKey:
@@ -136,7 +139,7 @@ class Store:
         path = self.key_path(host, which)
         key = material.key_from_pem(self._decrypt(path))
         if key is None:
-            raise CredentialsError(f"{path} holds no private key.\nRestore it: git restore {path}")
+            raise CredentialsError(f"{path} holds no private key.\nRestore it: git restore {quote(str(path))}")
         return key
 
     def created(self, host: str) -> int | None:
@@ -154,7 +157,7 @@ class Store:
         """The OpenVPN static key that hides the handshake of the zone's tunnel, decrypted."""
         path = self.tls_crypt_path(zone)
         if not material.is_static_key(self._decrypt(path)):
-            raise CredentialsError(f"{path} holds no OpenVPN static key.\nRestore it: git restore {path}")
+            raise CredentialsError(f"{path} holds no OpenVPN static key.\nRestore it: git restore {quote(str(path))}")
         self.refuse_twins()
         return self._decrypt(path)
 
@@ -171,10 +174,11 @@ class Store:
 
     def recipients(self) -> list[Recipient]:
         """Those who are to read the secrets, by recipients.txt."""
+        files.check_directory(self.folder)
         if not os.path.lexists(self.recipients_path):
             raise CredentialsError(
                 f"{self.recipients_path} does not exist.\n"
-                + ("Restore it: git restore " + str(self.recipients_path) if self.folder.exists() else _INIT)
+                + ("Restore it: git restore " + quote(str(self.recipients_path)) if self.folder.exists() else _INIT)
             )
         return recipients.read(self.recipients_path)
 
@@ -188,8 +192,8 @@ class Store:
             what = "is two versions that git could not merge" if files.has_conflict(data) else "is damaged"
             raise CredentialsError(
                 f"{self.lock_path} {what}.\n"
-                f"Restore it: git restore {self.lock_path}; or, if the other files are right, have it written anew: "
-                "./vpc identities reencrypt --accept"
+                f"Restore it: git restore {quote(str(self.lock_path))}; or, if the other files are right, have it "
+                "written anew: ./vpc identities reencrypt --accept"
             )
         return found.settled(self.sums())
 
@@ -210,11 +214,27 @@ class Store:
 
     def hosts(self) -> list[str]:
         """Every host that has a certificate here."""
-        return sorted(path.stem for path in self.folder.glob("*.crt") if path.suffixes == [".crt"])
+        return sorted(path.stem for path in self._files(".crt") if path.suffixes == [".crt"])
 
     def secret_paths(self) -> list[Path]:
         """Every encrypted file that is here."""
-        return sorted(self.folder.glob("*.age"))
+        return sorted(self._files(".age"))
+
+    def _files(self, ending: str) -> list[Path]:
+        """Those that are here. Refused where a name is none that we give: it may be meant for a terminal or a shell."""
+        try:
+            names = [name for name in os.listdir(self.folder) if name.endswith(ending) and not name.startswith(".")]  # noqa: PTH208
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise files.problem(error, self.folder) from None
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise CredentialsError(
+                    f"{self.folder} has a file that is none of ours: {name!a}.\n"
+                    f"Look who put it there: git log --stat -- {quote(str(self.folder))}; then remove it."
+                )
+        return [self.folder / name for name in names]
 
     def unlock(self, paths: Sequence[Path]) -> None:
         """Decrypt these secrets, so that none can fail later."""
@@ -255,7 +275,8 @@ class Store:
         if files.has_conflict(data):
             raise CredentialsError(
                 f"{path} is two versions that git could not merge.\n"
-                f"Take one, and the same of {self.key_path(host).name}: git checkout --theirs {path} (or --ours)"
+                f"Take one, and the same of {self.key_path(host).name}: "
+                f"git checkout --theirs {quote(str(path))} (or --ours)"
             )
         text = data.decode(errors="replace")
         pem = _PEM.search(text.replace("\r\n", "\n"))
@@ -264,17 +285,17 @@ class Store:
         except ValueError:
             cert = None
         if cert is None:
-            raise CredentialsError(f"{path} holds no certificate.\nRestore it: git restore {path}")
+            raise CredentialsError(f"{path} holds no certificate.\nRestore it: git restore {quote(str(path))}")
         if material.common_name(cert) != host:
             raise CredentialsError(
                 f"{path} is the certificate of {material.common_name(cert)!r}, not of {host!r}.\n"
-                f"Restore it: git restore {path}"
+                f"Restore it: git restore {quote(str(path))}"
             )
         written = _FINGERPRINT.search(text)
         if written is None or written.group(1) != material.fingerprint(cert):
             raise CredentialsError(
                 f"{path}: its line `Fingerprint:` is not the certificate's, {material.fingerprint(cert)}.\n"
-                f"The file was edited. Look: git log --patch {path}"
+                f"The file was edited. Look: git log --patch {quote(str(path))}"
             )
         return cert
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from cryptography import x509
 
@@ -155,8 +156,8 @@ def what_to_type(store: Store) -> str:
     """How to go on where files and lock disagree."""
     return (
         "A backup was restored, a file was lost, or another than `./vpc identities` wrote it. "
-        f"Look: git log --stat -- {store.folder}\n"
-        f"Restore it: git restore {store.folder}\n"
+        f"Look: git log --stat -- {quote(str(store.folder))}\n"
+        f"Restore it: git restore {quote(str(store.folder))}\n"
         f"If the files are as they should be: {ACCEPT}"
     )
 
