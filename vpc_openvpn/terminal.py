@@ -24,11 +24,11 @@ class NoTerminalError(Exception):
 
 
 class _Typed:
-    """By key file, the passphrases that were typed and are right; `all`: no others are to be asked for."""
+    """By key file, the passphrases that were typed and are right; `complete`: no others are to be asked for."""
 
     def __init__(self) -> None:
         self.by_file: dict[str, str] = {}
-        self.all = False
+        self.complete = False
 
 
 _typed = _Typed()
@@ -62,7 +62,7 @@ def ask_secret(question: str) -> str | None:
 
 def can_open(file: str) -> bool:
     """Whether the passphrase of a key's file is known, or can be asked for."""
-    return file in _typed.by_file or (_there() and not _typed.all)
+    return file in _typed.by_file or (_there() and not _typed.complete)
 
 
 def opened(file: str, unlock: Callable[[str], T | None], question: str, tries: int = 1) -> T | None:
@@ -73,7 +73,7 @@ def opened(file: str, unlock: Callable[[str], T | None], question: str, tries: i
     if file in _typed.by_file and (key := unlock(_typed.by_file[file])) is not None:
         return key
     for _ in range(tries):
-        typed = None if _typed.all else ask_secret(question)
+        typed = None if _typed.complete else ask_secret(question)
         if typed is None:
             raise NoTerminalError
         if (key := unlock(typed)) is not None:
@@ -84,7 +84,7 @@ def opened(file: str, unlock: Callable[[str], T | None], question: str, tries: i
 
 def asked_for_all() -> None:
     """The processes that are begun from here on ask for no passphrase, and neither does this one."""
-    _typed.all = True
+    _typed.complete = True
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def handed_on() -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """
     reading, writing = os.pipe()
     try:
-        os.write(writing, json.dumps({"typed": _typed.by_file, "all": _typed.all}).encode() + b"\n")
+        os.write(writing, json.dumps({"typed": _typed.by_file, "complete": _typed.complete}).encode() + b"\n")
         yield {VARIABLE: str(reading)}, (reading,)
     finally:
         os.close(reading)
@@ -118,7 +118,7 @@ def take_over() -> int | None:
             text += more
         found = json.loads(text)
         _typed.by_file.update(found["typed"])
-        _typed.all = found["all"]
+        _typed.complete = found["complete"]
         return int(given)
     return None
 

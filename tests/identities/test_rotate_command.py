@@ -135,7 +135,7 @@ def test_a_passphrase_is_asked_for_before_the_first_deploy(
         return "correct horse"
 
     def run(*words: str, limits: list[str]) -> int:
-        assert terminal._typed.by_file == {str(person.key): "correct horse"} and terminal._typed.all
+        assert terminal._typed.by_file == {str(person.key): "correct horse"} and terminal._typed.complete
         return deploys.run(*words, limits=limits)
 
     monkeypatch.setattr(terminal, "ask_secret", ask)

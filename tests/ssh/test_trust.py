@@ -211,7 +211,7 @@ def test_after_a_revoke_each_verb_says_what_to_type(site: Any, revoked: str, wor
     assert site.asked() == []
 
 
-def test_one_that_is_revoked_and_one_that_is_new_are_told_apart(site: Any, revoked: str) -> None:
+def test_each_host_has_its_line_one_that_is_revoked_and_one_that_is_new(site: Any, revoked: str) -> None:
     site.known_hosts.write_text(site.lines[0] + revoked)
     done = typed(site, "plan")
     assert "by typing: ./vpc trust nat-us-east-1b\n" in done.stderr

@@ -126,7 +126,7 @@ def revoke(host: str, with_host: bool) -> None:
         )
     rotation.check(store)
     if not with_host:  # before there is a new identity, which any later deploy would bring to the thief
-        _revoke_ssh(plans[host].ssh)
+        _revoke_ssh(host, plans[host].ssh)
     click.echo(_meanwhile(plans, host, with_host=with_host))
     rotation.discard(store, parts)
     _say(rotation.prepare(store, plans, parts))
@@ -204,7 +204,7 @@ def _silent(site: Site, plans: Mapping[str, HostPlan]) -> dict[str, str]:
         hosts.close()
 
 
-def _revoke_ssh(ssh: Ssh) -> None:
+def _revoke_ssh(host: str, ssh: Ssh) -> None:
     """Each ssh host key of the disk that is known, or is still shown, is refused from now on."""
     from vpc_openvpn.ssh import acceptance, host_keys
 
@@ -213,8 +213,8 @@ def _revoke_ssh(ssh: Ssh) -> None:
         keys = host_keys.revoke(ssh, shown)
     except OSError as error:
         raise click.ClickException(
-            f"its ssh host key cannot be revoked, so a later deploy could reach what has it. Nothing was changed."
-            f" {system.refusal(error, ssh.known_hosts)}"
+            f"the ssh host key of {host} cannot be revoked, so a later deploy could reach what has it."
+            f" Nothing was changed. {system.refusal(error, ssh.known_hosts)}"
         ) from None
     if keys:
         click.echo(f"Revoked in {ssh.known_hosts}: {', '.join(map(host_keys.describe, keys))}")
@@ -274,7 +274,7 @@ def _after(plan: HostPlan, *, with_host: bool) -> Iterator[str]:
         )
     else:
         yield (
-            f"Next, for a new machine in its place, or for this one once it"
+            "Next, for a new machine in its place, or for this one once it"
             " has a new ssh host key (rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh), type:"
             f" ./vpc rebuild {plan.host}"
         )
