@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 
 from tasks import keeper, neighbours, paths
-from tasks.views import view
+from tasks.views import netfilter_sandbox, view
 from templates import render
 from vpc_openvpn.diagnosis.routes import inside
 from vpc_openvpn.remote.commit_confirm import Trial
@@ -102,6 +102,7 @@ def firewall(plan: HostPlan) -> Firewall:
             trial=paths.TRIAL,
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,
+            undo_sandbox=netfilter_sandbox(),
         ),
         unit=view(f"{paths.UNITS}/{paths.FIREWALL_UNIT}", "any", loader=paths.FIREWALL_LOADER, again=paths.AGAIN_UNIT),
         again=view(f"{paths.UNITS}/{paths.AGAIN_UNIT}", "any", loader=paths.FIREWALL_LOADER),

@@ -11,6 +11,7 @@ from shlex import quote
 
 from tasks import draining, paths
 from tasks.firewall import ROUTE_PROTOCOL
+from tasks.views import netfilter_sandbox
 from vpc_openvpn.remote import operations
 from vpc_openvpn.site.plan import OFFICE, ZONES, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
 
@@ -93,11 +94,13 @@ def _drained(zone: str) -> str:
 def _held(plan: NatPlan) -> str:
     hold = f"{paths.MONITOR} hold {plan.tunnel.nat_interface} {' '.join(map(str, plan.lans))}"
     undo = f"{paths.MONITOR} unhold {plan.tunnel.nat_interface}"
+    properties = [f"ExecStopPost={undo}", *netfilter_sandbox()]
     return (
         # One of a run that died goes on: to end it would send what waits into a tunnel that is down.
         f"systemctl is-active --quiet {HOLD_UNIT} && exit\n"
         f"systemctl reset-failed {HOLD_UNIT} 2>/dev/null\n"
-        f"systemd-run --quiet --collect --unit={HOLD_UNIT} --service-type=notify --property=ExecStopPost={quote(undo)}"
+        f"systemd-run --quiet --collect --unit={HOLD_UNIT} --service-type=notify"
+        f" {' '.join(f'--property={quote(each)}' for each in properties)}"
         # What has passed before is answered, before the office sends the answers elsewhere.
         f" {hold} 2>&1 && sleep {UNDER_WAY} && exit\n"
         f"journalctl --unit {HOLD_UNIT} --lines 3 --no-pager --output cat\n"

@@ -20,3 +20,8 @@ def daemon(unit: str, folder: str, inputs: Sequence[File], **values: object) -> 
     path, record = f"{paths.UNITS}/{unit}", paths.record(unit)
     file = view(path, folder, "644", inputs=[*(each.path for each in inputs), path], record=record, **values)
     return Service(unit, (*inputs, file), record), file
+
+
+def netfilter_sandbox() -> list[str]:
+    """What a unit that changes netfilter has, as properties for systemd-run: such a unit has no file."""
+    return [line for line in render("any/netfilter-sandbox.j2").splitlines() if not line.startswith("#")]

@@ -17,7 +17,7 @@ BEFORE_A_COMMAND = "|".join(
         r"\b(?:then|do|else|exec|nohup)\s+",
         r"""-c\s+['"]""",
         r"^Exec\w+=[-@+!:]*",
-        r"systemd-run(?:\s+-\S+)*\s+",
+        r"systemd-run(?:\s+-(?:'[^']*'|\S)+)*\s+",
     )
 )
 
@@ -62,6 +62,7 @@ def test_each_script_sets_its_locale_path_and_umask(case: str) -> None:
     [
         "/run/x/firewall try",
         'trial=/run/x\nsystemd-run --unit=y --on-active=45 \\\n  "$trial/firewall" undo',
+        "systemd-run --property='ReadWritePaths=/run /tmp' /run/x",
         "ExecStart=-/tmp/x",
         "ExecStartPre=/bin/sh -c '/run/x'",
         "true && /tmp/x",

@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks import monitor, paths, seamless
 from tests.monitoring.test_monitoring import MONITORING, dashboard, expressions
+from tests.rendered.test_sandboxes import LIMIT, WITH_A_USER
 from tests.scenarios.flows import Background, changed, permitting
 from tests.scenarios.harness import Host, Site, World, lab, spaceless
 from tests.scenarios.states import MONITOR
+from vpc_openvpn.site.load import load
+from vpc_openvpn.site.plan import NatPlan, plan
 
 SITE = {"metrics": "on"}
 INSTALLS = True
@@ -235,16 +239,47 @@ def test_a_command_that_fails_is_counted_and_tried_again(world: World, desk: Hos
     assert lab("start", A.name).status == 0
 
 
-def test_the_command_runs_as_the_user_that_the_site_names(world: World, office: Host) -> None:
+BECOME = "/usr/local/bin/become"  # root, for any user; a mail program becomes another user, too
+# What a command may need: the internet, a file for a moment, programs.
+FETCH = f'python3 -c "import urllib.request as web; print(web.urlopen(\\"http://{WEB}/\\", timeout=5).read().decode())"'
+NEEDS = f'file=$(mktemp) && {FETCH} > $file && echo "heard by $(cat $file) as $(id -u) $({BECOME} -u)"'
+
+
+def test_the_command_may_use_the_internet_and_as_the_sites_own_user_become_another(world: World, office: Host) -> None:
     drained = [f"{MONITOR} {verb} us-east-1a" for verb in ("drain", "give-back")]
-    with hook(office, 'echo "heard as $(id -un)"'):
+    with hook(office, NEEDS), changed(office, f"install -m 4755 /usr/bin/id {BECOME}", f"rm {BECOME}"):
+        for user, users in ({}, r"\([1-9][0-9]*\) \1"), ({"user": "daemon"}, "1 0"):
+            world.use(site_with_alerts(world, **user))
+            world.deploy()
+            awake(office)
+            with changed(office, *drained):
+                office.eventually(f"{HEARD} | grep -x 'heard by 198.51.100.10 as {users}'", NOTICED)
+        assert exposure(office, "vpc-openvpn-alerts.service") < WITH_A_USER
+
+
+def exposure(host: Host, unit: str) -> float:
+    """By systemd-analyze: 10 is everything."""
+    [found] = re.findall(
+        r"Overall exposure level for \S+: ([\d.]+)", host.succeeds(f"systemd-analyze security --no-pager {unit}")
+    )
+    return float(found)
+
+
+def test_our_units_may_do_little(world: World, office: Host) -> None:
+    """Each that there is, alerts, exporter and the one that a rotation starts among them."""
+    listed = "cd /etc/systemd/system && ls -d *openvpn-*.service; systemctl list-units --plain --no-legend '*openvpn-*'"
+    with hook(office, SAYS):
         world.use(site_with_alerts(world))
         world.deploy()
-        world.use(site_with_alerts(world, user="daemon"))
-        world.deploy()
-        awake(office)
-        with changed(office, *drained):
-            office.eventually(f"{HEARD} | grep -x 'heard as daemon'", NOTICED)
+        plans = plan(load(world.site_file))
+        a = plans[A.name]
+        assert isinstance(a, NatPlan)
+        with changed(A, seamless._held(a), f"systemctl stop {seamless.HOLD_UNIT}"):
+            for host, more in ((office, []), (A, [seamless.HOLD_UNIT])):
+                units = {line.split()[0] for line in host.succeeds(listed).splitlines() if ".service" in line}
+                assert {*monitor.units(plans[host.name]), paths.AGAIN_UNIT, *more} <= units
+                found = {unit: exposure(host, unit) for unit in units}
+                assert {unit: value for unit, value in found.items() if value >= LIMIT} == {}
 
 
 def test_the_heartbeat_stops_with_the_monitor(world: World, web: Host, office: Host) -> None:
