@@ -38,6 +38,9 @@ EARLIER_WANTS = ("nftables.service", "netfilter-persistent.service")
 # So long after its question went there an answer may come by a detour: what a resolver waits for (resolv.conf(5)).
 DETOUR_ANSWERS = 5  # seconds
 DETOUR_MASK = "255.255.255.240"  # no subnet of a VPC is smaller than a /28
+# What each tunnel's far end may begin. The kernel's table has 65,536 entries on a router with 1 GB of memory
+# (nf_conntrack_max in Documentation/networking/nf_conntrack-sysctl.rst), and most entries last for half a minute.
+BEGUN = {"a_second": 200, "burst": 1000, "at_a_time": 4096}
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
@@ -72,6 +75,7 @@ def firewall(plan: HostPlan) -> Firewall:
             exporter_port=EXPORTER_PORT,
             detour_answers=DETOUR_ANSWERS,
             detour_mask=DETOUR_MASK,
+            begun=BEGUN,
         ),
         rules6=view(paths.FIREWALL_RULES6, plan.role, plan=plan),
         routes=view(

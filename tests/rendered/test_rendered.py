@@ -13,7 +13,7 @@ from pyinfra.api import HiddenValue
 import templates
 from lab.layout import Layout
 from lab.site import site_text
-from tasks import forwarding
+from tasks import firewall, forwarding
 from tests.conftest import EXAMPLE_SITE, Golden
 from tests.rendered.branches import Tracing
 from tests.rendered.cases import CASES, HERE, LAB, plans, rendered
@@ -82,6 +82,21 @@ def test_each_network_of_the_vpc_is_treated_alike(network: str) -> None:
         of_the_first = [line for line in lines if first in line]
         assert of_the_first
         assert [line for line in lines if network in line] == [line.replace(first, network) for line in of_the_first]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_begins_at_a_tunnels_far_end_is_counted(case: str) -> None:
+    office = plans(case)["office"]
+    rules = firewall.firewall(office).rules.text.splitlines()
+    into = [line for line in rules if line.startswith(("-A vpc-openvpn-to-office ", "-A vpc-openvpn-to-router "))]
+    answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
+    assert {line.rpartition(" ")[2] for line in into if answers not in line} == {"vpc-openvpn-begun", "DROP"}
+    counted = [line for line in rules if line.startswith("-A vpc-openvpn-begun -i ")]
+    assert len(counted) == len(office.interfaces)
+    assert all(f"-i {each} " in line for each, line in zip(office.interfaces, counted, strict=True))
+    said = (ROOT / "docs/site-file.md").read_text(encoding="utf-8")
+    for figure in (firewall.BEGUN["a_second"], firewall.BEGUN["burst"], firewall.BEGUN["at_a_time"]):
+        assert f" {figure:,} " in said, figure
 
 
 def test_settings_of_the_running_kernel_are_those_of_the_file() -> None:

@@ -17,6 +17,8 @@ datagram ADDRESS PORT N         N bytes in one UDP datagram, said again until `e
 replay ADDRESS PORT HEX         these bytes in a UDP datagram; `answer` if one comes back within 2 s, or why none did
 forge COUNT INTERFACE SOURCE SPORT DESTINATION DPORT HEX
                                 as many UDP datagrams of any source, into an interface, or where routes lead: -
+flood SOURCE DESTINATION FIRST COUNT RATE
+                                as many UDP datagrams, each from another port; RATE: so many a second, 0: at once
 error INTERFACE SOURCE OWN SPORT FAR FPORT
                                 "port unreachable" from SOURCE, about a UDP datagram from OWN to FAR
 hear ADDRESS PORT OWN SECONDS   send a datagram from port OWN every 0.1 s; `heard ADDRESS HEX` for each that comes,
@@ -42,6 +44,7 @@ PAUSE = 0.2  # seconds between two tries
 LONG = 0.1  # seconds without an answer to something said every 0.02 s
 SENT, ANSWER, TICK = "sent", "answer", "tick"
 IPV4 = 0x0800
+PORT_OF_NONE = 9  # "discard": no program of the lab's hears there
 
 
 def echo(port: int) -> None:
@@ -248,6 +251,15 @@ def forge(count: int, interface: str, source: str, sport: int, destination: str,
     _emit(count, interface, source, destination, socket.IPPROTO_UDP, datagram)
 
 
+def flood(source: str, destination: str, first: int, count: int, rate: int) -> None:
+    began = time.monotonic()
+    for number in range(count):
+        datagram = struct.pack("!4H", first + number, PORT_OF_NONE, 8, 0)
+        _emit(1, "-", source, destination, socket.IPPROTO_UDP, datagram)
+        if rate:
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+
+
 def error(interface: str, source: str, own: str, sport: int, far: str, fport: int) -> None:
     about = _header(own, far, socket.IPPROTO_UDP, 8, 64) + struct.pack("!4H", sport, fport, 8, 0)
     unsummed = struct.pack("!BBHI", 3, 3, 0, 0) + about
@@ -336,7 +348,7 @@ VERBS: dict[str, Callable[..., None]] = {
     verb.__name__: verb
     for verb in (
         *(echo, udp, tcp, stream, dial, mirror, look, listen, say, connect, store, send, receive, datagram, replay),
-        *(forge, error, hear, sniff),
+        *(forge, flood, error, hear, sniff),
     )
 }
 

@@ -9,12 +9,14 @@ Each attack is seen to work once what stands in its way is taken out of it. `mak
 
 import os
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tasks.firewall import BEGUN
 from tests.scenarios import peers
 from tests.scenarios.flows import PEERS, PORT, Arrivals, Background, changed, losing_nothing, permitting, writing_all
 from tests.scenarios.harness import Host, World, long_form
@@ -315,6 +317,45 @@ def test_forged_packets_fill_no_nats_table_of_connections(world: World) -> None:
     NAT.succeeds("conntrack -D -p udp --dport 1194 || true")
 
 
+ENTRIES = "conntrack -L -p udp --dport 9 2> /dev/null | wc -l"
+FORGET = "conntrack -D -p udp --dport 9 > /dev/null 2>&1 || true"
+DENIED = "iptables -w -vnxL vpc-openvpn-begun | awk '$3 == \"DROP\" { print $1 }'"
+
+
+def flooded(count: int, rate: int) -> tuple[int, float]:
+    """So many datagrams of a host of zone a to a desk, each a connection of its own: how many entries the office has
+    then, and how many seconds that took.
+    """
+    began = time.monotonic()
+    APP.succeeds(f"{PEERS} flood {APPS} {DESKS} 2000 {count} {rate}")
+    return int(OFFICE.succeeds(ENTRIES)), time.monotonic() - began
+
+
+def test_a_zone_does_not_fill_the_offices_table_of_connections(world: World) -> None:
+    connect = f"{PEERS} connect {{}} {PORT}"
+    with (
+        Background(APP_B, f"{PEERS} echo {PORT}"),
+        Background(DESK, f"{PEERS} echo {PORT}"),
+        changed(OFFICE, FORGET, FORGET),
+    ):
+        APP.eventually(connect.format(DESKS))
+        with losing_nothing(DESK, APP_BS), losing_nothing(APP_B, DESKS):
+            entries, seconds = flooded(20_000, 0)
+            APP_B.succeeds(connect.format(DESKS))
+            DESK.succeeds(connect.format(APP_BS))
+            DESK.reaches(APPS)
+        assert entries <= BEGUN["burst"] + seconds * BEGUN["a_second"]
+        APP.eventually(connect.format(DESKS))
+        # What has an entry already is not counted again, answered or not.
+        one = f"{PEERS} forge {{}} - {APPS} 1999 {DESKS} 9 {FORGED}"
+        APP.succeeds(one.format(1))
+        denied = OFFICE.succeeds(DENIED)
+        APP.succeeds(one.format(5 * BEGUN["burst"]))
+        assert int(denied) > 0 and OFFICE.succeeds(DENIED) == denied
+        with permitting(OFFICE, "FORWARD -i tun-1 -j ACCEPT"):
+            assert flooded(20_000, 0)[0] > BEGUN["at_a_time"]
+
+
 def test_a_private_host_may_use_the_tunnels_port_towards_the_internet(world: World) -> None:
     with Background(WEB, f"{PEERS} echo {PORT}"), Background(APP, f"{PEERS} hear {WEBS} {PORT} 1194 30") as app:
         app.waits_for(f"^heard {WEBS} {b'q'.hex()}$")
@@ -350,6 +391,20 @@ def test_no_port_of_a_nat_answers_the_internet(world: World) -> None:
         found = WEB.succeeds(scan.format(kind))
         assert "/open/" not in found and "/unfiltered/" not in found and "/closed/" not in found, found
     assert "22/open/" in Host("operator").succeeds(scan.format("-sS -p 22"))
+
+
+@long_form
+def test_a_zone_that_has_all_connections_that_it_may_have_begins_no_more(world: World) -> None:
+    """Slowly, and so that it may: the number of them is what ends it. An entry lasts for half a minute."""
+    connect = f"{PEERS} connect {DESKS} {PORT}"
+    with Background(DESK, f"{PEERS} echo {PORT}"), changed(OFFICE, FORGET, FORGET):
+        APP.eventually(connect)
+        with losing_nothing(DESK, APPS, APP_BS), losing_nothing(APP_B, DESKS):
+            entries, _ = flooded(8000, 2 * BEGUN["a_second"])
+            APP.fails(connect)
+            APP_B.succeeds(connect)
+        assert 0.9 * BEGUN["at_a_time"] < entries <= BEGUN["at_a_time"]
+        APP.eventually(connect, 60)
 
 
 @long_form
