@@ -53,11 +53,13 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module", autouse=True)
 def site_of_module(request: pytest.FixtureRequest, booted: World) -> Iterator[None]:
-    """The lab with what the module's SITE changes of its site. After a module that INSTALLS packages, which no deploy
-    removes, the hosts are new.
+    """The lab with what the module's SITE changes of its site; a mapping in it is added to the lab's. After a module
+    that INSTALLS packages, which no deploy removes, the hosts are new.
     """
     changes: Site = getattr(request.module, "SITE", {})
-    baseline = booted.lab_site | changes
+    lab_site = booted.lab_site
+    added = {key: lab_site.get(key, {}) | value for key, value in changes.items() if isinstance(value, dict)}
+    baseline = lab_site | changes | added
     if baseline != booted.baseline:
         booted.baseline = baseline
         booted.use(baseline)

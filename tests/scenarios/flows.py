@@ -5,6 +5,7 @@ router and the NATs need not have Python.
 """
 
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.scenarios import peers
 from tests.scenarios.harness import INSTANCE, ROOT, Host
 from tests.scenarios.peers import ANSWER, SENT, TICK
 
@@ -103,11 +105,15 @@ class Arrivals(Background):
 
     def have_not_come(self) -> None:
         """None was seen until half a second after whatever was sent last."""
+        assert not self.seen(), self.output()
+
+    def seen(self) -> bool:
+        """Whether one was seen until half a second after whatever was sent last."""
         deadline, ticks = time.monotonic() + 10, self.output().count(TICK)
         while self.output().count(TICK) < ticks + 3:
             assert time.monotonic() < deadline, f"{self.host.name} sees nothing at all"
             time.sleep(0.05)
-        assert not re.search(self._wanted, self.output(), re.MULTILINE), self.output()
+        return bool(re.search(self._wanted, self.output(), re.MULTILINE))
 
 
 def all_recover(flows: list[Flow], seconds: float = 20) -> None:
@@ -162,6 +168,19 @@ def changed(host: Host, change: str, undo: str) -> Iterator[None]:
         yield
     finally:
         host.succeeds(undo)
+
+
+@contextmanager
+def armed(*hosts: Host) -> Iterator[str]:
+    """What runs the verbs of `peers` on hosts that have a file system of their own, the office's router and NATs."""
+    program = "/run/peers.py"
+    for host in hosts:
+        host.succeeds(f"printf %s {shlex.quote(Path(peers.__file__).read_text())} > {program}")
+    try:
+        yield f"python3 {program}"
+    finally:
+        for host in hosts:
+            host.succeeds(f"rm -f {program}")
 
 
 @contextmanager

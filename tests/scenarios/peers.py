@@ -6,8 +6,10 @@ stream ADDRESS PORT             one TCP connection to `echo`, a word every 20 ms
                                 whenever an answer has taken long, and at its end `broken SECONDS` after the last one
 dial ADDRESS PORT               a new TCP connection to `echo` every 50 ms; a line `dialed SECONDS` for each, or
                                 `failed SECONDS CAUSE`
-mirror PORT                     tell every TCP connection the address that it comes from
-look ADDRESS PORT               what `mirror` says
+mirror PORTS                    tell every UDP datagram and every TCP connection the address that it comes from
+ask QUESTIONS                   all at once: `KIND,ADDRESS,PORT,OWN` by TCP, UDP or ping, from the address OWN if there
+                                is one, with a `;` between two; a line for each: what `mirror` says, `answers` where
+                                another program does, `refused`, or - within 2 s
 listen PORT                     a line `from ADDRESS` for every UDP datagram
 say ADDRESS PORT                one UDP datagram, no answer expected
 connect ADDRESS PORT            one TCP connection, within 3 s; prints why it failed, if it did
@@ -21,6 +23,7 @@ flood SOURCE DESTINATION FIRST COUNT RATE
                                 as many UDP datagrams, each from another port; RATE: so many a second, 0: at once
 error INTERFACE SOURCE OWN SPORT FAR FPORT
                                 "port unreachable" from SOURCE, about a UDP datagram from OWN to FAR
+hold FOLDERS                    lock all files and folders below that may be opened: `holds N`
 hear ADDRESS PORT OWN SECONDS   send a datagram from port OWN every 0.1 s; `heard ADDRESS HEX` for each that comes,
                                 and `refused` where the kernel has heard of an error
 sniff INTERFACE                 a line for every IPv4 packet: SOURCE DESTINATION PROTOCOL LENGTH FRAGMENT PAYLOAD, and a
@@ -28,21 +31,27 @@ sniff INTERFACE                 a line for every IPv4 packet: SOURCE DESTINATION
 """
 
 import contextlib
+import fcntl
 import hashlib
 import inspect
+import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NoReturn
 
 MEGABYTE = 1_000_000
 PAUSE = 0.2  # seconds between two tries
 LONG = 0.1  # seconds without an answer to something said every 0.02 s
 SENT, ANSWER, TICK = "sent", "answer", "tick"
+ANSWERS, REFUSED, NONE = "answers", "refused", "-"
 IPV4 = 0x0800
 PORT_OF_NONE = 9  # "discard": no program of the lab's hears there
 
@@ -139,16 +148,55 @@ def dial(address: str, port: int) -> NoReturn:
         time.sleep(0.05)
 
 
-def mirror(port: int) -> None:
+def mirror(ports: str) -> None:
     def tell(connection: socket.socket) -> None:
-        connection.sendall(f"{connection.getpeername()[0]}\n".encode())
+        connection.sendall(connection.getpeername()[0].encode())
 
-    _serve(port, tell)
+    def tell_each(port: int) -> NoReturn:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("", port))
+        while True:
+            sender = datagrams.recvfrom(65536)[1]
+            with contextlib.suppress(OSError):
+                datagrams.sendto(sender[0].encode(), sender)
+
+    for port in map(int, ports.split(",")):
+        threading.Thread(target=tell_each, args=(port,)).start()
+        threading.Thread(target=_serve, args=(port, tell)).start()
 
 
-def look(address: str, port: int) -> None:
-    with socket.create_connection((address, port), timeout=3) as connection:
-        print(connection.recv(100).decode().strip())
+def ask(questions: str) -> None:
+    def answer(question: str) -> str:
+        kind, address, port, own = question.split(",")
+        if kind == "ping":
+            command = ["ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", *(["-I", own] if own else []), address]
+            return ANSWERS if subprocess.run(command, capture_output=True, check=False).returncode == 0 else NONE
+        kinds = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+        with socket.socket(socket.AF_INET, kinds[kind]) as flow:
+            flow.settimeout(2)
+            try:
+                flow.bind((own, 0))
+                flow.connect((address, int(port)))
+                if kind == "udp":
+                    flow.send(b"who?")
+            except ConnectionRefusedError:
+                return REFUSED
+            except OSError:
+                return NONE
+            flow.settimeout(1 if kind == "tcp" else 2)
+            try:
+                said = flow.recv(100)
+            except ConnectionRefusedError:
+                return REFUSED
+            except OSError:
+                return ANSWERS if kind == "tcp" else NONE
+            try:
+                return socket.inet_ntoa(socket.inet_aton(said.decode()))
+            except (OSError, ValueError):
+                return ANSWERS
+
+    with ThreadPoolExecutor(max_workers=64) as at_once:
+        print("\n".join(at_once.map(answer, questions.split(";"))))
 
 
 def listen(port: int) -> NoReturn:
@@ -288,6 +336,17 @@ def _sum(data: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def hold(folders: str) -> None:
+    held = []
+    for folder in map(Path, folders.split(",")):
+        for path in (folder, *folder.rglob("*")):
+            with contextlib.suppress(OSError):
+                held.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+                fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print(f"holds {len(held)}", flush=True)
+    threading.Event().wait()  # the caller ends this process
+
+
 def hear(address: str, port: int, own: int, seconds: float) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
         flow.bind(("", own))
@@ -347,8 +406,8 @@ def _serve(port: int, handle: Callable[[socket.socket], None]) -> NoReturn:
 VERBS: dict[str, Callable[..., None]] = {
     verb.__name__: verb
     for verb in (
-        *(echo, udp, tcp, stream, dial, mirror, look, listen, say, connect, store, send, receive, datagram, replay),
-        *(forge, flood, error, hear, sniff),
+        *(echo, udp, tcp, stream, dial, mirror, ask, listen, say, connect, store, send, receive, datagram, replay),
+        *(forge, flood, error, hold, hear, sniff),
     )
 }
 

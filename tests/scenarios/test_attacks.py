@@ -8,17 +8,24 @@ Each attack is seen to work once what stands in its way is taken out of it. `mak
 """
 
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
 from tasks.firewall import BEGUN
-from tests.scenarios import peers
-from tests.scenarios.flows import PEERS, PORT, Arrivals, Background, changed, losing_nothing, permitting, writing_all
+from tests.scenarios.flows import (
+    PEERS,
+    PORT,
+    Arrivals,
+    Background,
+    armed,
+    changed,
+    losing_nothing,
+    permitting,
+    writing_all,
+)
 from tests.scenarios.harness import Host, World, long_form
 from tests.scenarios.states import all_home
 
@@ -33,17 +40,6 @@ GIVEN = (f"ifconfig-push {OWN} 255.255.255.248", "iroute 192.168.50.0 255.255.25
 FORGED = b"forged".hex()
 
 pytestmark = pytest.mark.usefixtures("open_vpc")
-
-
-@contextmanager
-def armed(nat: Host) -> Iterator[str]:
-    """What runs the verbs of `peers` on a NAT, which has a file system of its own."""
-    program = "/run/peers.py"
-    nat.succeeds(f"printf %s {shlex.quote(Path(peers.__file__).read_text())} > {program}")
-    try:
-        yield f"python3 {program}"
-    finally:
-        nat.succeeds(f"rm -f {program}")
 
 
 @contextmanager
