@@ -35,6 +35,7 @@ OFFICE, INTERNET, WEB = Host("office"), Host("internet"), Host("web")
 A = Host("nat-us-east-1a")
 DESK, APP_A, NAT_A = "192.168.50.10", "10.0.21.10", "198.51.100.21"
 CLIENT_A, SERVER = "openvpn-client@vpc-us-east-1a", "openvpn-server@office"
+CONFIGURATION_A = "/etc/openvpn/client/vpc-us-east-1a.conf"
 IDENTITY = "/etc/vpc-openvpn/identity"
 PINGS = f"{sys.executable} {REPOSITORY / 'lab/pings.py'}"
 BEAT = 0.02  # seconds between two pings
@@ -260,6 +261,10 @@ class Thief:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             archive.extractall(self.folder, filter="fully_trusted")
 
+    def takes(self, host: Host, path: str) -> None:
+        """One file more, of another host's."""
+        (self.folder / path.lstrip("/")).write_text(host.succeeds(f"cat {path}"))
+
     def runs(self, name: str) -> Background:
         """OpenVPN, from the stolen configuration `name`."""
         conf = self.folder / f"etc/openvpn/{name}.conf"
@@ -304,6 +309,22 @@ def test_what_has_a_nats_disk_is_the_nat_until_it_is_revoked(world: World, desk:
         time.sleep(5)
         assert BEGUN not in server.output()
 
+    # That was the new tls-crypt key's doing. With that one too it is the old certificate that is refused; and it is the
+    # one thing that is: where the office still pins it, the thief is the NAT again.
+    thief.takes(OFFICE, f"{IDENTITY}/tunnel-us-east-1a.key")
+    pinned = f"sed -i '0,/^peer-fingerprint/s//peer-fingerprint \"{old}\"\\n&/' {CONFIGURATION_A}"
+    restart = f"systemctl restart {CLIENT_A}"
+    with redirected(), thief.runs("server/office") as server:
+        OFFICE.succeeds(f"journalctl --rotate -q; journalctl --vacuum-time=1s -q; {restart}")
+        OFFICE.eventually(f"journalctl -u {CLIENT_A} | grep -q 'certificate hash verification failed'", 30)
+        assert BEGUN not in server.output()
+        with changed(
+            OFFICE,
+            f"cp -p {CONFIGURATION_A} /root/client.conf && {pinned} && {restart}",
+            f"mv /root/client.conf {CONFIGURATION_A} && {restart}",
+        ):
+            server.waits_for(rf"\[office\] {BEGUN}", 30)
+
     assert lab("replace", A.name).status == 0
     listed = json.loads(lab("list", "--json").output)
     key = next(str(each["ssh_host_key"]) for each in listed if each["name"] == A.name)
@@ -329,6 +350,10 @@ def test_what_has_the_offices_disk_is_the_office_until_it_is_revoked(
     with thief.runs("client/vpc-us-east-1a") as client:
         client.waits_for("UDPv4 link remote", 10)
         time.sleep(6)
+        assert BEGUN not in client.output()
+    thief.takes(A, f"{IDENTITY}/tunnel-us-east-1a.key")
+    with thief.runs("client/vpc-us-east-1a") as client:
+        A.eventually(f"journalctl -u {SERVER} | grep -q 'certificate hash verification failed'", 30)
         assert BEGUN not in client.output()
 
     assert lab("replace", "office").status == 0
