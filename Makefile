@@ -46,9 +46,8 @@ test-soak: ready ## random faults for an hour (SECONDS=…, SEED=…): all is ba
 	SOAK=$(SECONDS) SOAK_SEED=$(SEED) $(RUN)/python -m pytest -s tests/scenarios/test_soak.py
 
 test-attacks: PACKAGES += nmap
-test-attacks: ready ## what a NAT in other hands and strangers try, with scans, forgeries, replays, stolen disks; half an hour; root
-	ATTACKS=long $(RUN)/python -m pytest tests/scenarios/test_attacks.py tests/scenarios/test_what_may_pass.py \
-	  tests/scenarios/test_rotation.py
+test-attacks: ready ## all that docs/security.md says is tried, with scans, forgeries, replays, stolen disks; half an hour; root
+	ATTACKS=long $(RUN)/python -m pytest tests -m attack --ignore=tests/machines --ignore=tests/pages
 
 test-machines: PACKAGES += e2fsprogs qemu-system-x86 qemu-utils
 test-machines: ready ## hosts as virtual machines, with a boot of their own (QUICK=1: one zone, one boot less); root

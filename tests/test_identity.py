@@ -33,6 +33,7 @@ def test_nothing_is_said_of_what_is_as_it_was(now: State) -> None:
     assert list(identity.others(PLANS["office"], OURS, now)) == []
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -49,6 +50,7 @@ def test_each_that_is_another_is_named(change: dict[str, Any], said: list[str]) 
     assert len(found) == len(said) and all(text.startswith(each) for text, each in zip(found, said, strict=True))
 
 
+@pytest.mark.attack
 def test_tunnels_that_exchanged_their_keys_are_named() -> None:
     crossed = dict(zip(ZONES, reversed(ZONES), strict=True))
     exchanged = {zone: File(paths.tls_crypt(zone), f"{other}\n") for zone, other in crossed.items()}

@@ -18,7 +18,7 @@ FAKES = {
     "apt-get": "",
     "id": "echo $ID",
 }
-LAB = ["test", "test-sweep", "demo", "outages", "bench"]
+LAB = ["test", "test-sweep", "test-attacks", "demo", "outages", "bench"]
 
 
 def make(folder: Path, *words: str, user: int, debian: bool) -> tuple[int, str, list[str]]:

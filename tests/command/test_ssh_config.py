@@ -33,6 +33,7 @@ def test_ssh_finds_every_host_and_jumps_over_any_nat(tmp_path: Path) -> None:
     assert read_by_ssh(config, *words)["proxyjump"] == "nat-us-east-1b"
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("folder", ["my site", "a\\b", "100%h #1", "it's $(touch pwned) $HOME `id`", "Büro"])
 def test_a_folder_of_any_name_is_one_word(tmp_path: Path, folder: str) -> None:
     place = tmp_path / folder
@@ -47,6 +48,7 @@ def test_a_folder_of_any_name_is_one_word(tmp_path: Path, folder: str) -> None:
     assert "proxycommand" not in nat
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("folder", ['a"b', "a\nProxyCommand touch pwned", "${HOME}", "a\tb"])
 def test_a_folder_that_ssh_cannot_name_is_refused(tmp_path: Path, folder: str) -> None:
     place = tmp_path / folder

@@ -336,6 +336,7 @@ def test_reencrypt_leaves_alone_what_is_right(ready: Desk, bob: Person) -> None:
     }
 
 
+@pytest.mark.attack
 def test_every_verb_names_a_recipient_that_another_has_added(ready: Desk, bob: Person) -> None:
     mallory = with_age(ready.site.parent, "mallory")
     with (ready.folder / "recipients.txt").open("a") as file:

@@ -245,6 +245,7 @@ def test_a_drain_that_cannot_be_written_changes_no_route(
     assert (found.paths.read_text(), (found.drained / "us-east-1b").exists()) == before
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     "line",
     [

@@ -34,11 +34,13 @@ def test_what_loops_is_its_own_answer() -> None:
     assert packets.read(packet) == packets.Answer(OWN, TOKEN, loop=True)
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("length", [0, 1, 19, 20, 27, 43])
 def test_what_is_cut_short_answers_nothing(length: int) -> None:
     assert packets.read(packets.loop(OWN, TOKEN, 50000)[:length]) is None
 
 
+@pytest.mark.attack
 def test_the_kernel_passes_answers_alone() -> None:
     question = packets.ping(OWN, NAT, TOKEN, 1)
     looped = packets.loop(OWN, TOKEN, 50000)

@@ -84,6 +84,7 @@ def test_each_network_of_the_vpc_is_treated_alike(network: str) -> None:
         assert [line for line in lines if network in line] == [line.replace(first, network) for line in of_the_first]
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("case", CASES)
 def test_what_begins_at_a_tunnels_far_end_is_counted(case: str) -> None:
     office = plans(case)["office"]

@@ -44,6 +44,7 @@ def limit(unit: str, case: str) -> float:
     return WITH_A_USER if unit == paths.ALERTS_UNIT and case == COMMANDED else LIMIT
 
 
+@pytest.mark.attack
 @needs_systemd
 @pytest.mark.parametrize("case", CASES)
 def test_each_unit_may_do_little(case: str, tmp_path: Path) -> None:
@@ -60,12 +61,14 @@ def test_a_unit_without_a_sandbox_is_over_the_limit(tmp_path: Path) -> None:
     assert exposure(tmp_path, paths.KEEPER_UNIT, "\n".join(lines)) > LIMIT
 
 
+@pytest.mark.attack
 @needs_systemd
 def test_units_that_have_no_file_may_do_little(tmp_path: Path) -> None:
     lines = ["[Service]", "ExecStart=/bin/true", *netfilter_sandbox()]
     assert exposure(tmp_path, "vpc-openvpn-x.service", "\n".join(lines)) < LIMIT
 
 
+@pytest.mark.attack
 def test_units_that_have_no_file_have_the_sandbox() -> None:
     nat = cast(NatPlan, plans("example")["nat-us-east-1a"])
     for script in (seamless._held(nat), firewall(nat).loader.text):

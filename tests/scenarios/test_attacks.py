@@ -39,7 +39,7 @@ HANDED_OUT = "/etc/vpc-openvpn/clients/office"
 GIVEN = (f"ifconfig-push {OWN} 255.255.255.248", "iroute 192.168.50.0 255.255.255.0")
 FORGED = b"forged".hex()
 
-pytestmark = pytest.mark.usefixtures("open_vpc")
+pytestmark = [pytest.mark.attack, pytest.mark.usefixtures("open_vpc")]
 
 
 @contextmanager
@@ -76,24 +76,28 @@ ROUTER_STATE = (
 # --- what a NAT hands out -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "ifconfig-push 10.200.2.1 255.255.255.255",  # another tunnel's far end
-        "ifconfig-push 198.51.100.201 128.0.0.0",  # half the internet
-    ],
-)
-def test_a_nat_gives_the_office_no_address_of_its_choice(world: World, line: str) -> None:
+ADDRESSES = [  # each with its network
+    ("10.200.2.1", "255.255.255.255"),  # another tunnel's far end
+    ("10.200.2.2", "255.255.255.252"),  # the office's end of another tunnel, with a nearer way to the far one
+    ("10.200.2.2", "255.255.255.248"),  # the same, with as near a one
+    ("198.51.100.201", "128.0.0.0"),  # half the internet
+    ("198.51.100.201", "255.255.255.240"),  # one network of it, whose host answers desks and the router
+]
+
+
+def test_a_nat_gives_the_office_no_address_of_its_choice(world: World) -> None:
     addresses, way = "ip -4 -o address show dev tun-1", "ip -4 route get 198.51.100.201"
     assert f" {OWN}/29 " in OFFICE.succeeds(addresses)
     before = OFFICE.succeeds(way)
-    with handing_out(line, GIVEN[1]):
-        connects_anew()
-        assert OFFICE.succeeds(addresses).count(" inet ") == OFFICE.succeeds(addresses).count(f" {OWN}/29 ")
-        assert OFFICE.succeeds(way) == before
-        DESK.reaches(APP_BS)
-        with taking_all():
-            OFFICE.eventually(f"{addresses} | grep -q ' {line.split()[1]}/'")
+    for address, mask in ADDRESSES:
+        with handing_out(f"ifconfig-push {address} {mask}", GIVEN[1]):
+            connects_anew()
+            assert OFFICE.succeeds(addresses).count(" inet ") == OFFICE.succeeds(addresses).count(f" {OWN}/29 ")
+            assert OFFICE.succeeds(way) == before
+            DESK.reaches(APP_BS)
+            DESK.reaches(WEBS)
+            with taking_all():
+                OFFICE.eventually(f"{addresses} | grep -q ' {address}/'")
     world.deploy()
     OFFICE.eventually(f"{addresses} | grep -q ' {OWN}/29 '")
     DESK.eventually(f"ping -c 1 -W 1 {APPS}")
@@ -311,6 +315,27 @@ def test_forged_packets_fill_no_nats_table_of_connections(world: World) -> None:
         WEB.succeeds(forged)
         assert int(NAT.succeeds(entries)) >= 40
     NAT.succeeds("conntrack -D -p udp --dport 1194 || true")
+
+
+LINES = "journalctl --sync; journalctl -u openvpn-server@office --no-pager -o cat | wc -l"
+
+
+def test_forged_packets_do_not_flood_a_nats_log(world: World) -> None:
+    """OpenVPN writes a line or two about each. Its unit has a limit, which the journal raises on a large disk, to eight
+    times as much at most.
+    """
+    count, limit = 2000, 100
+    forged = f"{PEERS} forge {count} - {PUBLIC} 1025 {NAT_PUBLIC} 1194 38{'61' * 53}"
+    before = int(NAT.succeeds(LINES))
+    with losing_nothing(DESK, APPS):
+        WEB.succeeds(forged)
+    assert int(NAT.succeeds(LINES)) - before < 8 * limit
+    with writing_all(NAT, "openvpn-server@office"):
+        all_home()
+        before = int(NAT.succeeds(LINES))
+        WEB.succeeds(forged)
+        NAT.eventually(f"[ $({LINES}) -gt {before + count} ]")
+    all_home()
 
 
 ENTRIES = "conntrack -L -p udp --dport 9 2> /dev/null | wc -l"

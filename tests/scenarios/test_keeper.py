@@ -208,6 +208,7 @@ UNIT = "/etc/systemd/system/vpc-openvpn-firewall.service.d"
 NO_SANDBOX = f"mkdir {UNIT} && printf '[Service]\\nBindPaths=/nowhere\\n' > {UNIT}/test.conf"
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("fault", "mend"),
     [
@@ -250,6 +251,7 @@ def opens_with_its_rules(world: World, nat: Host, app: Host) -> None:
     assert world.plan("--limit", NAT).pending == {}
 
 
+@pytest.mark.attack
 def test_a_nat_without_its_file_of_rules_is_closed_when_they_are_flushed(world: World) -> None:
     """As after a deploy that has died: what is on the disk is not what was loaded."""
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
@@ -261,6 +263,7 @@ def test_a_nat_without_its_file_of_rules_is_closed_when_they_are_flushed(world: 
     opens_with_its_rules(world, nat, app)
 
 
+@pytest.mark.attack
 def test_a_nat_whose_rules_are_flushed_and_do_not_load_again_is_closed(world: World) -> None:
     """Their chains are still there, and empty; the unit that has loaded them is `active`."""
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
@@ -273,6 +276,7 @@ def test_a_nat_whose_rules_are_flushed_and_do_not_load_again_is_closed(world: Wo
     opens_with_its_rules(world, nat, app)
 
 
+@pytest.mark.attack
 def test_an_office_whose_rules_do_not_load_sends_nothing_for_the_vpc(world: World) -> None:
     office = Host(OFFICE)
     all_home()

@@ -265,6 +265,7 @@ def exposure(host: Host, unit: str) -> float:
     return float(found)
 
 
+@pytest.mark.attack
 def test_our_units_may_do_little(world: World, office: Host) -> None:
     """Each that there is, alerts, exporter and the one that a rotation starts among them."""
     listed = "cd /etc/systemd/system && ls -d *openvpn-*.service; systemctl list-units --plain --no-legend '*openvpn-*'"

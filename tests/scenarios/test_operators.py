@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.scenarios.flows import changed
+import pytest
+
+from tests.scenarios.flows import Background, armed, changed
 from tests.scenarios.harness import DEPLOY, Host, World, spaceless
-from tests.scenarios.states import managed
+from tests.scenarios.states import MONITOR, all_home, managed
 
 B, C = Host("nat-us-east-1b"), Host("nat-us-east-1c")
 REFUSED = r"another deploy is under way: \S+@\S+, since \d\d:\d\d:\d\d UTC"
@@ -55,11 +57,35 @@ def test_a_second_deploy_is_refused_until_the_first_ends(world: World) -> None:
     assert world.apply("--limit", "nat").status == 0
 
 
-def test_a_user_without_rights_cannot_take_the_lock(world: World, office: Host) -> None:
-    """Who holds it stops deploys, and the keeper."""
-    taken = "flock -n /run/vpc-openvpn/deploy.lock true"
-    office.succeeds(taken)
-    office.fails(f"setpriv --reuid=65534 --regid=65534 --clear-groups {taken}")
+FOLDERS = "/run/vpc-openvpn,/etc/vpc-openvpn,/usr/local/lib/vpc-openvpn"
+
+
+@contextmanager
+def holding_all(host: Host, arms: str) -> Iterator[Background]:
+    """A user without rights locks all files of ours that he can open."""
+    user = "setpriv --pdeathsig KILL --reuid 65534 --regid 65534 --clear-groups"  # which setuid(2) takes away
+    with Background(host, f"{user} {arms} hold {FOLDERS}") as holder:
+        yield holder
+    host.eventually("! pgrep -f '[p]eers.py hold'")
+
+
+@pytest.mark.attack
+def test_a_user_who_holds_all_that_he_can_open_stops_nothing(world: World, office: Host) -> None:
+    """No deploy, no load of the rules, no monitor, no start of BIRD; on the office router and on a NAT."""
+    with armed(office, B) as arms:
+        with holding_all(office, arms) as one, holding_all(B, arms) as other:
+            for holder in (one, other):
+                assert int(holder.waits_for("^holds .*").split()[1]) > 20
+                for unit in ("reload vpc-openvpn-firewall", "restart vpc-openvpn-bird"):
+                    holder.host.succeeds(f"timeout 10 systemctl {unit}")
+            office.succeeds(f"timeout 5 {MONITOR} show")
+            all_home()
+            world.deploy()
+        opened = "chmod {} /run/vpc-openvpn/deploy.lock"
+        for host in (office, B):
+            with changed(host, opened.format(644), opened.format(600)), holding_all(host, arms) as holder:
+                holder.waits_for("^holds ")
+                assert re.search(REFUSED, world.deploy_fails("--limit", host.name).output)
 
 
 def test_the_lock_of_a_silent_deploy_is_released(world: World) -> None:

@@ -287,6 +287,7 @@ def redirected() -> Iterator[None]:
         yield
 
 
+@pytest.mark.attack
 def test_what_has_a_nats_disk_is_the_nat_until_it_is_revoked(world: World, desk: Host, tmp_path: Path) -> None:
     thief = Thief(A, tmp_path)
     old = shown(world)[A.name]
@@ -333,6 +334,7 @@ def test_what_has_a_nats_disk_is_the_nat_until_it_is_revoked(world: World, desk:
     assert live(world)[0] == 0
 
 
+@pytest.mark.attack
 def test_what_has_the_offices_disk_is_the_office_until_it_is_revoked(
     world: World, open_vpc: None, desk: Host, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ VERBS = [
 ATTACK = r"# \033]52;c;cm0gLXJmIH4=\007\033]0;all is well\007\033[2K\033[1A\r"
 
 
+@pytest.mark.attack
 def test_a_stranger_at_a_nats_address_gets_nothing(world: World, tmp_path: Path) -> None:
     """A colleague's fresh clone, without known_hosts; then with that of the others."""
     old = key_of(B)
@@ -81,6 +82,7 @@ def test_a_stranger_at_a_nats_address_gets_nothing(world: World, tmp_path: Path)
     world.trust()
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("above", [True, False], ids=["above", "below"])
 def test_a_damaged_line_lets_no_stranger_in(world: World, tmp_path: Path, above: bool) -> None:
     """pyinfra's own reading ends at such a line, and then takes the first key that it sees."""
@@ -107,6 +109,7 @@ def test_a_damaged_line_lets_no_stranger_in(world: World, tmp_path: Path, above:
     assert rebuilt.status == 0, rebuilt.output
 
 
+@pytest.mark.attack
 def test_what_a_fallen_nat_has_in_a_file_moves_no_cursor(world: World) -> None:
     file = "/etc/vpc-openvpn/site"
     with changed(A, f"cp -p {file} /run/kept && printf '{ATTACK}\\n' >> {file}", f"mv /run/kept {file}"):
@@ -117,6 +120,7 @@ def test_what_a_fallen_nat_has_in_a_file_moves_no_cursor(world: World) -> None:
     assert [each for each in without_colours if not each.isprintable() and each not in "\n\t"] == []
 
 
+@pytest.mark.attack
 def test_a_replaced_program_fails_its_host_with_its_name(world: World) -> None:
     change = f"mv /usr/bin/stat /usr/bin/stat.kept && printf '#!/bin/sh\\nprintf \"{ATTACK}\\\\n\"\\n' > /usr/bin/stat"
     with changed(A, f"{change} && chmod 755 /usr/bin/stat", "mv /usr/bin/stat.kept /usr/bin/stat"):

@@ -22,7 +22,7 @@ from tests.scenarios.states import PROOF, all_home
 SITE = passing.SITE
 INSTALLS = True  # an exporter
 TRIES = 3  # of what should pass: other labs are waiting for the processor
-pytestmark = pytest.mark.usefixtures("open_vpc")
+pytestmark = [pytest.mark.attack, pytest.mark.usefixtures("open_vpc")]
 
 REAL = tuple(map(Host, ("office", *map(nat, "abc"))))
 NAMESPACES = tuple(map(Host, ("desk", "web", *map(app, "abc"))))
