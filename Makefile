@@ -39,7 +39,8 @@ test: ready check ## all that there is: check, then the scenarios in the lab; ro
 
 test-sweep: ready ## every moment and cause of a deploy's death, and twenty dead NATs in a row; half an hour; root
 	SWEEP=full $(RUN)/python -m pytest tests/scenarios/test_sweep.py tests/scenarios/test_detours.py \
-	  tests/scenarios/test_firewalld.py -k 'sweep or kills or uneven or firewalld'
+	  tests/scenarios/test_firewalld.py tests/scenarios/test_rotation.py \
+	  -k 'sweep or kills or uneven or firewalld or loses_its_power'
 
 SECONDS ?= 3600
 test-soak: ready ## random faults for an hour (SECONDS=…, SEED=…): all is back, and nothing is left; root

@@ -27,9 +27,10 @@ import pytest
 
 from lab.state import REPOSITORY
 from tests.scenarios.flows import Background, changed, losing_nothing, missing
-from tests.scenarios.harness import Host, World, comes_to_operation, lab, long_form
+from tests.scenarios.harness import Host, World, comes_to_operation, lab
 from tests.scenarios.states import all_home, remember
 
+LONG_SWEEP = pytest.mark.skipif(os.environ.get("SWEEP") != "full", reason="make test-sweep")
 LETTERS = "abc"
 OFFICE, INTERNET, WEB = Host("office"), Host("internet"), Host("web")
 A = Host("nat-us-east-1a")
@@ -200,7 +201,7 @@ def test_a_seamless_rotation_that_is_killed_at_each_stage_goes_on(world: World, 
     ("lost", "end"),
     [
         pytest.param(A, "NAT", id="the NAT"),
-        pytest.param(OFFICE, "office", id="the office", marks=long_form),  # two minutes
+        pytest.param(OFFICE, "office", id="the office", marks=LONG_SWEEP),  # two minutes
     ],
 )
 def test_a_host_that_loses_its_power_in_a_rotation_has_the_same_line_typed_when_it_is_back(
