@@ -31,7 +31,7 @@ owner = ownership.record(plan, plans(), store.fingerprint(OFFICE))
 wanted = [*host.data.packages, *watching.packages(plan, host.data.metrics_packages)]
 effects: list[Effect] = [
     packages.installed(wanted, host.data.minimum_versions, host.data.idle_services),
-    ownership.Recorded(identity.in_place(own), owner),
+    ownership.Recorded(identity.in_place(own), owner, own.trusted),
     monitor.installed(plan),
     firewall.loaded(plan),
     forwarding.enabled(plan),

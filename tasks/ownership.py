@@ -12,7 +12,7 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api.exceptions import DeployError
 
-from tasks import paths
+from tasks import paths, pins
 from vpc_openvpn.remote.effects import Commands, Files
 from vpc_openvpn.remote.facts import HostState, State
 from vpc_openvpn.remote.files import Directory, File, changes
@@ -65,12 +65,13 @@ def release(changelog: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What `beside` puts in place, and first, in the same command, the file that says whose the host is: `wanted`,
-    unless what is there says the same by another operator's name.
+    """What `beside` puts in place, and first, in the same command, the files that say whose the host is (`wanted`,
+    unless what is there says the same by another operator's name) and whom it trusts (`trusted`, by host), and did.
     """
 
     beside: Files
     wanted: Record
+    trusted: Mapping[str, tuple[str, ...]]
     disturbs = False
 
     @property
@@ -79,13 +80,16 @@ class Recorded:
 
     @property
     def question(self) -> HostState:
-        own = HostState(files=[paths.HOME, paths.SITE], records=[paths.SITE], show=[_SHOW])
+        records = [paths.SITE, paths.PINS]
+        own = HostState(files=[paths.HOME, *records], records=records, show=[_SHOW])
         return own.and_([self.beside.question])
 
     def commands(self, now: State) -> Commands:
         found = parse(now.records.get(paths.SITE, ""))
         kept = found if found and found.says_the_same(self.wanted) else self.wanted
-        items = [Directory(paths.HOME), File(paths.SITE, kept.text), *self.beside.wanted]
+        known = pins.parse(now.records.get(paths.PINS, "")).then(self.trusted)
+        files = [File(paths.SITE, kept.text), File(paths.PINS, known.text)]
+        items = [Directory(paths.HOME), *files, *self.beside.wanted]
         yield from changes(items, self.beside.owned, now.files).commands
 
 

@@ -5,6 +5,7 @@ LIB = "/usr/local/lib/vpc-openvpn"
 RUN = "/run/vpc-openvpn"  # gone after a reboot: what is recorded here is about the running system
 
 SITE = f"{HOME}/site"  # whose host this is: the record that a deploy leaves
+PINS = f"{HOME}/pins"  # whom it trusts, and whom it trusted: another
 TO_IDLE = f"{HOME}/to-idle"  # there while packages are being installed
 DEPLOY_LOCK = f"{RUN}/deploy.lock"
 DEPLOYED = "/var/lib/vpc-openvpn/deployed"  # by the last deploy that came to its end: its release, and whose it was

@@ -16,6 +16,7 @@ from vpc_openvpn.site.plan import plan
 PLANS = plan(load(EXAMPLE_SITE))
 ZONES = ["us-east-1a", "us-east-1b"]
 OURS = Identity(
+    ("office", "AA"),
     File(paths.CERTIFICATE, "certificate\n"),
     File(paths.PRIVATE_KEY, "key\n", mode="600"),
     {zone: File(paths.tls_crypt(zone), f"{zone}\n", mode="600") for zone in ZONES},

@@ -19,6 +19,7 @@ from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan
 VERIFY = "deploys/verify_failback.py"
 BOOT = 300  # seconds for a machine that still boots
 UNPROVED = ("--data", "proof=no")
+TRUSTED = ("--data", "new_pins=no")  # -y is ours here: the operator has seen no plan, so no host trusts another by it
 
 
 @click.command()
@@ -42,7 +43,8 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
     """Rebuild lost hosts on blank machines.
 
     ZONE stands for its NAT; `office` is the office router. Each host gets its old identity, so that no other host needs
-    a change. If the site file gives a NAT another public address than before, the office router is deployed as well.
+    a change. If the site file gives a NAT another public address than before, the office router is deployed as well;
+    not if it would pin another certificate than before.
 
     Succeeds when packets for each rebuilt zone cross the zone's own tunnel again. After a failure, type the same again:
     it continues from there.
@@ -70,7 +72,7 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
         if office and store.identity().plugins:  # which may ask, at the one terminal
             until_done([office])
         with stages.timed("deployed"):
-            _run(pyinfra.DEPLOY, "-y", limits=[*hosts])
+            _run(pyinfra.DEPLOY, "-y", *TRUSTED, limits=[*hosts])
         if office:
             with stages.timed("office router seen to"):
                 if not office.result():
@@ -128,7 +130,7 @@ def _see_to_office() -> bool:
     click.echo(
         f"The office router does not match the site file ({'; '.join(changes[OFFICE])}): it is deployed as well."
     )
-    command = pyinfra.words(pyinfra.DEPLOY, "-y", *UNPROVED, limits=[OFFICE])
+    command = pyinfra.words(pyinfra.DEPLOY, "-y", *TRUSTED, *UNPROVED, limits=[OFFICE])
     with pyinfra.begun() as how:
         done = subprocess.run(
             pyinfra.program(command),
