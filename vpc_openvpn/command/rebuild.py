@@ -12,6 +12,8 @@ import click
 from vpc_openvpn.command import INTERRUPTED, MATCH, pyinfra
 from vpc_openvpn.command.drift import pending
 from vpc_openvpn.command.names import ALL, Machine, zones
+from vpc_openvpn.identities import people
+from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
 from vpc_openvpn.site.plan import OFFICE, SINGLE, HostPlan
@@ -54,6 +56,8 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
     keys = _expected(expected, hosts)
     store = Store.from_environment(site_path())
     store.check(hosts)
+    if wrong := people.review(store).wrong:  # before anything is waited for; a deploy with -y refuses it, too
+        raise CredentialsError(wrong)
     from vpc_openvpn.ssh import acceptance, connection  # takes half a second, which --help need not wait for
 
     connection.check(site)

@@ -6,7 +6,8 @@ installed) fails before the first file is written.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vpc_openvpn.identities import files, header, recipients, writing
@@ -16,6 +17,7 @@ from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import Store, one_key
 
 ROTATE = "./vpc identities rotate all"
+CHECK = "./vpc identities recipients check"
 
 
 def reencrypt(store: Store, *, accept: bool = False) -> Iterator[str]:
@@ -87,6 +89,36 @@ def remove(store: Store, word: str) -> Iterator[str]:
         yield from _farewell(gone, _readable(store, lock, gone.key))
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """`wrong`: which files are others than `./vpc identities` wrote, and what to type; empty if none is. `notes`: what
+    else an operator should know, a line each.
+    """
+
+    wrong: str
+    notes: Sequence[str]
+
+
+def review(store: Store) -> Review:
+    """What is to be said of the folder before hosts get what it has. Needs no private key, and raises nothing: what a
+    host lacks, the store says.
+    """
+    try:
+        lock, sums = store.lock(), store.sums()
+    except CredentialsError as error:
+        return Review(str(error), [])
+    wrong = writing.exchanged(store, lock, sums)
+    try:
+        to = store.recipients()
+    except CredentialsError as error:
+        notes = [str(error)]
+    else:
+        notes = [*news(store, lock, to)] if store.lock_path.exists() else [_no_lock(store)]
+        if not notes and not wrong and _stale(store, lock, sums, to):
+            notes = [f"Not every secret is encrypted to exactly those in {store.recipients_path}. Type: {CHECK}"]
+    return Review("\n".join([*wrong, writing.what_to_type(store)]) if wrong else "", notes)
+
+
 def problems(store: Store) -> list[str]:
     """Why the folder is not what recipients.txt and recipients.lock say; empty if it is. Needs no private key.
 
@@ -95,31 +127,13 @@ def problems(store: Store) -> list[str]:
     files.check_directory(store.folder)
     to = store.recipients()
     if not store.lock_path.exists():
-        return [
-            f"{store.lock_path} does not exist, so nothing says who can read the secrets.\n"
-            "Type: ./vpc identities reencrypt"
-        ]
-    lock, sums, names = store.lock(), store.sums(), {each.key: str(each) for each in to}
+        return [_no_lock(store)]
+    lock, sums = store.lock(), store.sums()
     found = [f"{each} is in {store.recipients_path} twice." for each in recipients.doubles(store.recipients_path)]
     if disagreeing := writing.disagreements(store, lock):
         found += ["\n".join([*disagreeing, writing.what_to_type(store)])]
-    stale = False
-    for path in store.secret_paths():
-        seal = lock.seal(path.name, sums[path.name])
-        if seal is None:
-            if path.name not in lock.files:
-                found.append(f"{path} is not in recipients.lock.")
-                stale = True
-            continue
-        for key in sorted({*seal.to} - {*names}):
-            found.append(f"{path} is encrypted to {_named(lock, key)}, who is not in recipients.txt.")
-            stale = True
-        for key in sorted({*names} - {*seal.to}):
-            found.append(f"{path} is not encrypted to {names[key]}.")
-            stale = True
-        if not _fits(path, [recipients.parse(key) for key in seal.to]):
-            found.append(f"{path} is not encrypted to those whom recipients.lock has: its stanzas are others.")
-            stale = True
+    stale = _stale(store, lock, sums, to)
+    found += stale
     found += [one_key(twins) for twins in _twins(store, sums)]
     return [*found, "Type: ./vpc identities reencrypt"] if stale else found
 
@@ -136,6 +150,30 @@ def news(store: Store, lock: Lock, to: Sequence[Recipient]) -> Iterator[str]:
     for each in to:
         if each.key not in lock.recipients:
             yield f"{each} is a recipient since the last run. Do you know that key? git log -p recipients.txt"
+
+
+def _no_lock(store: Store) -> str:
+    return (
+        f"{store.lock_path} does not exist, so nothing says who can read the secrets.\nType: ./vpc identities reencrypt"
+    )
+
+
+def _stale(store: Store, lock: Lock, sums: Mapping[str, str], to: Sequence[Recipient]) -> list[str]:
+    """Secrets that are not encrypted to exactly `to`, as far as the lock and they themselves say, a sentence each."""
+    found, names = list[str](), {each.key: str(each) for each in to}
+    for path in store.secret_paths():
+        seal = lock.seal(path.name, sums[path.name])
+        if seal is None:
+            if path.name not in lock.files:
+                found.append(f"{path} is not in recipients.lock.")
+            continue
+        for key in sorted({*seal.to} - {*names}):
+            found.append(f"{path} is encrypted to {_named(lock, key)}, who is not in recipients.txt.")
+        for key in sorted({*names} - {*seal.to}):
+            found.append(f"{path} is not encrypted to {names[key]}.")
+        if not _fits(path, [recipients.parse(key) for key in seal.to]):
+            found.append(f"{path} is not encrypted to those whom recipients.lock has: its stanzas are others.")
+    return found
 
 
 def _drafts(store: Store, lock: Lock, to: Sequence[Recipient]) -> list[writing.Draft]:

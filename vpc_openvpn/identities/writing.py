@@ -91,10 +91,8 @@ def write(store: Store, lock: Lock, to: Sequence[Recipient] | None, drafts: Sequ
         (files.create if draft.new else files.replace)(draft.path, draft.text, mode)
         yield draft
     sums = store.sums()
-    for host in store.hosts():  # one that was there before there was a lock
-        name = store.certificate_path(host).name
-        if name not in planned.files:
-            planned = planned.planning({name: Seal(sums[name])})
+    old = {name: Seal(sum_) for name, sum_ in sums.items() if name.endswith(".crt") and name not in planned.files}
+    planned = planned.planning(old)  # those that were there before there was a lock
     _save(store, (planned if to is None else planned.naming(to)).settled(sums))
 
 
@@ -135,7 +133,18 @@ def rearrange(store: Store, moves: Iterable[Move]) -> None:
 
 def disagreements(store: Store, lock: Lock) -> list[str]:
     """Where the files are not those of the lock, by name."""
-    sums, found = store.sums(), list[str]()
+    sums = store.sums()
+    found = exchanged(store, lock, sums)
+    for name in lock.lost(sums):
+        path = store.folder / name
+        more = ": `./vpc identities init` makes it from its key" if path in _made_again(store, lock, sums) else ""
+        found.append(f"{path} is missing, and recipients.lock has it{more}.")
+    return found
+
+
+def exchanged(store: Store, lock: Lock, sums: Mapping[str, str]) -> list[str]:
+    """Files that are here, and others than those of the lock; `sums` has what they are."""
+    found = list[str]()
     for name in lock.others(sums):
         entry, path = lock.files[name], store.folder / name
         if path.suffix == ".crt" and entry.now:
@@ -145,10 +154,13 @@ def disagreements(store: Store, lock: Lock) -> list[str]:
             )
         else:
             found.append(f"{path} is another file than recipients.lock has.")
-    for name in lock.lost(sums):
-        path = store.folder / name
-        more = ": `./vpc identities init` makes it from its key" if path in _made_again(store, lock, sums) else ""
-        found.append(f"{path} is missing, and recipients.lock has it{more}.")
+    certificates = sorted(name for name in sums if name.endswith(".crt"))
+    if lock.files:  # it begins with every certificate, and peers pin what is here
+        found += [
+            f"{store.folder / name} is not in recipients.lock: {sums[name]}."
+            for name in certificates
+            if name not in lock.files
+        ]
     return found
 
 
