@@ -22,7 +22,7 @@ def plans() -> dict[str, HostPlan]:
 
 @cache
 def _store() -> Store:
-    return Store.from_environment(site_path())
+    return Store.from_environment(site_path()).claim(plans())
 
 
 def plan_of(host: str) -> HostPlan:
@@ -41,8 +41,8 @@ def store_for(plan: HostPlan) -> Store:
     Raises `DeployError`, which ends the run before any host is changed, with what is missing and what to type; and, in
     a run with -y, where a file is another than recipients.lock has: the line that says so would not be read.
     """
-    store = _store()
     try:
+        store = _store()
         store.check({plan.host: plan})
         store.private_key(plan.host)
         for tunnel in plan.tunnels:

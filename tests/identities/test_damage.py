@@ -227,16 +227,74 @@ def test_the_age_key_is_lost(ready: Desk) -> None:
     assert not ready.age_key.exists()
 
 
-def test_the_store_of_another_site_is_refused(ready: Desk) -> None:
-    ready.write_site("cd")
+SET = "Set IDENTITIES to this site's folder, or SITE to that site's file.\n"
+OURS = "If it is this site's, whose NATs all have other addresses or names now: ./vpc identities init --this-site"
+SITES = ["init", *WRITING[1:], CHECK, "show", "show --live", "rotate all", "revoke office"]
+
+
+def staging(desk: Desk, zones: str = "ab") -> None:
+    """A site whose zones may have the names of the other's, and whose NATs have addresses of their own."""
+    desk.write_site(zones)
+    desk.site.write_text(desk.site.read_text().replace("public_address: 198.51.100.1", "public_address: 203.0.113.3"))
+
+
+@pytest.mark.parametrize("zones", ["ab", "bc", "cd"], ids=["the same names", "one in common", "none in common"])
+def test_the_store_of_another_site_is_refused(ready: Desk, zones: str) -> None:
+    staging(ready, zones)
+    own = ", ".join(f"203.0.113.3{ord(letter) - ord('a') + 1}" for letter in zones)
     said = (
-        f"{ready.folder} has the identities of another site: nat-us-east-1a, nat-us-east-1b.\n"
-        "Set IDENTITIES to this site's folder, or SITE to that site's file."
+        f"{ready.folder} has the identities of another site: its NATs have the public addresses 198.51.100.11,"
+        f" 198.51.100.12, and this site's have {own}.\n{SET}{OURS}"
     )
-    refused(ready, ["init"], said, "If the zones have other names now: remove the files of the old ones.")
+    refused(ready, SITES, said)
     with ready.refused() as text:
-        ready.store().check(ready.plans())
-    assert said in text[0]
+        ready.store().claim(ready.plans())
+    assert text == [said]
+    assert ready.vpc("init", "--this-site").status == 0
+    assert ready.vpc("init").out.startswith("Nothing to do") and ready.vpc("recipients", "check").status == 0
+    ready.write_site("ab")
+    refused(ready, ["init"], f"its NATs have the public addresses {own}")
+
+
+@pytest.mark.parametrize(("zones", "noted"), [("a", "ab"), ("abc", "abc"), ("bc", "bc")])
+def test_a_site_that_changed_is_the_same(ready: Desk, zones: str, noted: str) -> None:
+    """As long as one NAT has its address. Where there is a new one they are noted as they are now."""
+    ready.write_site(zones)
+    for verb in ("init", "reencrypt"):
+        assert ready.vpc(verb).status == 0
+        assert ready.store().lock().site == tuple(f"198.51.100.1{ord(letter) - ord('a') + 1}" for letter in noted)
+
+
+def test_a_site_whose_zones_have_other_names_is_the_same_by_their_addresses(ready: Desk) -> None:
+    ready.site.write_text(ready.site.read_text().replace("us-east", "eu-west"))
+    assert ready.vpc("init").status == 0
+
+
+@pytest.mark.parametrize("verb", [*WRITING, "recipients remove bob", "reencrypt --accept"])
+def test_a_lock_without_a_site_gets_one_by_the_next_verb_that_writes(ready: Desk, verb: str) -> None:
+    path = ready.store().lock_path
+    lock = json.loads(path.read_text())
+    assert lock.pop("site") == ["198.51.100.11", "198.51.100.12"]
+    path.write_text(json.dumps(lock))
+    staging(ready)
+    assert ready.vpc("recipients", "check").status == 0, "it is known by its hosts' names alone"
+    staging(ready, "cd")
+    refused(ready, ["init"], f"another site: nat-us-east-1a, nat-us-east-1b.\n{SET}{OURS}")
+    ready.write_site("ab")
+    answer = ready.vpc(*verb.split())
+    assert answer.status == 0
+    assert ready.store().lock().site == ("198.51.100.11", "198.51.100.12")
+    noted = f"noted the addresses of this site's NATs in {path}\n"
+    assert answer.out.startswith(noted) is (verb == "init")
+    staging(ready)
+    refused(ready, ["init"], "another site")
+
+
+def test_people_join_beside_a_damaged_site_file(ready: Desk) -> None:
+    ready.site.write_text("zones: 7\n")
+    assert ready.vpc(*WRITING[2].split()).status == 0
+    ready.write_site("ab")
+    assert ready.store().lock().site == ("198.51.100.11", "198.51.100.12")
 
 
 CONFLICT = "<<<<<<< HEAD\n{}=======\n{}>>>>>>> bob\n"

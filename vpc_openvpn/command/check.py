@@ -28,7 +28,9 @@ def check(json_output: bool) -> int:
         problems.append(str(error))
     else:
         hosts += plans
-        for look in (partial(connection.check, site), partial(Store.from_environment(site_path()).check, plans)):
+        store = Store.from_environment(site_path())
+        looks = (partial(connection.check, site), partial(store.claim, plans), partial(store.check, plans))
+        for look in looks:
             try:
                 look()
             except (SiteError, CredentialsError) as error:

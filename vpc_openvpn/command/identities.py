@@ -4,7 +4,7 @@ import click
 
 from vpc_openvpn.command.identities_rotate import revoke, rotate
 from vpc_openvpn.command.identities_show import show
-from vpc_openvpn.command.recipients import recipients
+from vpc_openvpn.command.recipients import claimed, recipients
 from vpc_openvpn.identities import init as adding
 from vpc_openvpn.identities import people
 from vpc_openvpn.identities.store import Store
@@ -21,7 +21,10 @@ for each in (show, rotate, revoke):
 
 
 @identities.command()
-def init() -> None:
+@click.option(
+    "--this-site", "ours", is_flag=True, help="The folder is this site's, though every NAT has another address now."
+)
+def init(ours: bool) -> None:
     """Create the identities that hosts lack.
 
     Overwrites nothing.
@@ -29,7 +32,7 @@ def init() -> None:
     _, plans = this_run()
     store = Store.from_environment(site_path())
     done = False
-    for line in adding.init(store, plans):
+    for line in adding.init(store, plans, ours=ours):
         click.echo(line)
         done = True
     if done:
@@ -46,7 +49,7 @@ def reencrypt(accept: bool) -> None:
     Type it after an edit of that file. A secret that is encrypted to exactly those who are listed there is left
     as it is.
     """
-    for line in people.reencrypt(Store.from_environment(site_path()), accept=accept):
+    for line in people.reencrypt(claimed(), accept=accept):
         click.echo(line)
 
 

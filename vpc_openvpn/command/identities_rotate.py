@@ -43,7 +43,7 @@ def rotate(host: str, seamless: bool) -> None:
     `./vpc identities show` tells. A deploy in between deploys that stage.
     """
     site, plans = this_run()
-    store = Store.from_environment(site_path())
+    store = Store.from_environment(site_path()).claim(plans)
     hosts = [host] if host in plans else list(plans)
     wanted, begun = rotation.parts(plans, hosts), rotation.under_way(store, plans)
     again = f"./vpc identities rotate {host}{' --seamless' if seamless else ''}"
@@ -109,7 +109,7 @@ def revoke(host: str, with_host: bool) -> None:
     does not answer is said. After a failure type the same again; it makes one more new identity.
     """
     site, plans = this_run()
-    store = Store.from_environment(site_path())
+    store = Store.from_environment(site_path()).claim(plans)
     peers = [name for name, plan in plans.items() if isinstance(plan, NatPlan)] if host == OFFICE else [OFFICE]
     parts = rotation.parts(plans, [host])
     store.check({name: plans[name] for name in (host, *peers)})

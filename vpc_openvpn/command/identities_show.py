@@ -39,7 +39,7 @@ def show(live: bool, json_output: bool) -> int:
     Exit status with --live: 0 the hosts have what the folder has; 2 they differ; 1 a host did not answer.
     """
     site, plans = this_run()
-    store, limit = Store.from_environment(site_path()), site.identities.max_age_days
+    store, limit = Store.from_environment(site_path()).claim(plans), site.identities.max_age_days
     found = report.rows(store, plans, limit, time.time())
     if not any(row.part.host for row in found):
         raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")

@@ -54,7 +54,7 @@ def rebuild(machines: Sequence[str], expected: Sequence[str], wait: int) -> None
     site, plans = this_run()
     hosts = dict(plans) if ALL in machines else {name: plans[name] for name in plans if name in machines}
     keys = _expected(expected, hosts)
-    store = Store.from_environment(site_path())
+    store = Store.from_environment(site_path()).claim(plans)
     store.check(hosts)
     if wrong := people.review(store).wrong:  # before anything is waited for; a deploy with -y refuses it, too
         raise CredentialsError(wrong)

@@ -13,7 +13,7 @@ from vpc_openvpn.identities import people
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.recipients import PLUGIN
 from vpc_openvpn.identities.store import Store
-from vpc_openvpn.site.load import site_path
+from vpc_openvpn.site.load import SiteError, site_path, this_run
 
 
 class Person(click.ParamType[str]):
@@ -23,7 +23,7 @@ class Person(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         with suppress(CredentialsError):
-            words = [each.name or each.key for each in _store().recipients()]
+            words = [each.name or each.key for each in claimed().recipients()]
             return [CompletionItem(word) for word in words if word.startswith(incomplete)]
         return []
 
@@ -40,7 +40,7 @@ def recipients() -> None:
 @as_json
 def list_(json_output: bool) -> None:
     """List who can read the secrets."""
-    found = _store().recipients()
+    found = claimed().recipients()
     kinds = [f"{each.kind} {each.plugin}" if each.kind == PLUGIN else each.kind for each in found]
     if json_output:
         rows = [{"name": each.name, "kind": kind, "key": each.key} for each, kind in zip(found, kinds, strict=True)]
@@ -60,7 +60,7 @@ def add(line: tuple[str, ...], name: str) -> None:
 
     LINE is the person's public key: age1…, or the line of ~/.ssh/id_ed25519.pub, ssh-ed25519 AAAA… NAME.
     """
-    _say(people.add(_store(), " ".join(line), name))
+    _say(people.add(claimed(), " ".join(line), name))
 
 
 @recipients.command()
@@ -70,7 +70,7 @@ def remove(person: str) -> None:
 
     It takes nothing back that the person could read; it says what that is, and what to type next.
     """
-    _say(people.remove(_store(), person))
+    _say(people.remove(claimed(), person))
 
 
 @recipients.command()
@@ -81,9 +81,9 @@ def check(json_output: bool) -> int:
     Every secret to exactly those of recipients.txt, by recipients.lock and the files' headers. Needs no private key,
     so CI can run it. Exit status 1 where it is not so.
     """
-    store = _store()
+    store = Store.from_environment(site_path())
     try:
-        found = people.problems(store)
+        found = people.problems(claimed())
     except CredentialsError as error:
         found = [str(error)]
     if json_output:
@@ -95,8 +95,14 @@ def check(json_output: bool) -> int:
     return ERROR if found else MATCH
 
 
-def _store() -> Store:
-    return Store.from_environment(site_path())
+def claimed() -> Store:
+    """The folder, which may not be another site's. What is about people alone works beside a damaged site file, too."""
+    store = Store.from_environment(site_path())
+    try:
+        _, plans = this_run()
+    except SiteError:
+        return store
+    return store.claim(plans)
 
 
 def _say(lines: Iterable[str]) -> None:

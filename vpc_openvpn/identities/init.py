@@ -22,11 +22,12 @@ from vpc_openvpn.identities.writing import Draft
 from vpc_openvpn.site.plan import HostPlan, NatPlan
 
 
-def init(store: Store, plans: Mapping[str, HostPlan]) -> Iterator[str]:
-    """Add what the hosts of `plans` lack, and yield a line about each thing done. Raises CredentialsError."""
+def init(store: Store, plans: Mapping[str, HostPlan], *, ours: bool = False) -> Iterator[str]:
+    """Add what the hosts of `plans` lack, and yield a line about each thing done. Raises CredentialsError; where it is
+    another site's folder, unless the operator says that it is `ours`.
+    """
+    store.claim(plans, ours=ours)
     _refuse_lost_keys(store, plans)
-    if another := store.of_another_site(plans):
-        raise CredentialsError(f"{another}\nIf the zones have other names now: remove the files of the old ones.")
     files.make_directory(store.folder)
     with writing.begun(store, plans=plans) as lock:
         locked = os.path.lexists(store.lock_path)
@@ -40,6 +41,8 @@ def init(store: Store, plans: Mapping[str, HostPlan]) -> Iterator[str]:
             yield f"created {draft.path}"
         if any(draft.seal.to for draft in drafts) and not old:
             yield people.encrypted_to(to)
+        if locked and lock.site != store.site:
+            yield f"noted the addresses of this site's NATs in {store.lock_path}"
         if not locked:
             yield f"created {store.lock_path}"
             if old:

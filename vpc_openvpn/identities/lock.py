@@ -17,7 +17,10 @@ from vpc_openvpn.identities.recipients import Recipient
 
 NAME = "recipients.lock"
 VERSION = 1
-ABOUT = "Written by ./vpc identities. It names who can read each secret, and each certificate's fingerprint."
+ABOUT = (
+    "Written by ./vpc identities. It names the site by its NATs' addresses, who can read each secret, and each"
+    " certificate's fingerprint."
+)
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Lock:
-    """`recipients`: names by key, as of the last writing. `files`: by name in the folder."""
+    """`recipients`: names by key, as of the last writing. `files`: by name in the folder. `site`: the public addresses
+    of the NATs whose identities they are; none where a release wrote it that did not know them.
+    """
 
     recipients: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Entry] = field(default_factory=dict)
+    site: tuple[str, ...] = ()
 
     def planning(self, seals: Mapping[str, Seal]) -> "Lock":
         """The lock while the files that `seals` names are being written."""
@@ -104,6 +110,7 @@ def text(lock: Lock) -> str:
     content = {
         "about": ABOUT,
         "version": VERSION,
+        "site": list(lock.site),
         "recipients": dict(sorted(lock.recipients.items())),
         "files": {
             name: {word: _seal(seal) for word, seal in (("now", entry.now), ("next", entry.next)) if seal}
@@ -125,6 +132,7 @@ def parse(content: str) -> Lock | None:
                 _printable(name): Entry(_unseal(each.get("now")), _unseal(each.get("next")))
                 for name, each in data["files"].items()
             },
+            tuple(_printable(each) for each in data.get("site", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

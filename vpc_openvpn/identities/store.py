@@ -16,6 +16,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -34,16 +35,22 @@ DEFAULT_FOLDER = "identities"  # beside the site file
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _INIT = "Type: ./vpc identities init"
+_SET = f"Set {VARIABLE} to this site's folder, or SITE to that site's file."
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
 _CREATED = re.compile(r"^Created: *(\d{4}-\d\d-\d\d)$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^Fingerprint: *(\S+)", re.MULTILINE)
 
 
 class Store:
-    """The identities in one folder. Holds decrypted secrets in memory and shows only the folder's path."""
+    """The identities in one folder. Holds decrypted secrets in memory and shows only the folder's path.
+
+    `site`, once it has been claimed: the public addresses of the site's NATs, for recipients.lock; those of a zone that
+    left stay until another comes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.site: tuple[str, ...] = ()
         self._identity: age.AgeIdentity | None = None
         self._secrets: dict[Path, str] = {}
 
@@ -85,23 +92,48 @@ class Store:
             raise CredentialsError(
                 f"Missing in {self.folder}: {', '.join(absent)}.\n"
                 "Type: ./vpc identities init (or fetch them, if a colleague has made them)"
-                + (f"\n{other}" if (other := self.of_another_site(plans)) else "")
+                + (f"\n{other}" if (other := self._by_name(plans)) else "")
             )
 
     def needed(self, plans: Mapping[str, HostPlan]) -> set[Path]:
         """The files that the hosts of `plans` need."""
         return {path for plan in plans.values() for path in self._needed_by(plan)}
 
-    def of_another_site(self, plans: Mapping[str, HostPlan]) -> str:
+    def claim(self, plans: Mapping[str, HostPlan], *, ours: bool = False) -> "Store":
+        """This, as the folder of the site that has `plans`, all of them: what writes to it from now on notes that.
+
+        Raises CredentialsError where it is another site's, unless the operator says that it is `ours`. Two sites may
+        have zones of the same names, and offices behind one address; no two NATs have one public address.
+        """
+        own = {str(tunnel.remote) for plan in plans.values() for tunnel in plan.tunnels}
+        noted = self._noted()
+        if noted and not own & {*noted}:
+            another = (
+                f"{self.folder} has the identities of another site: its NATs have the public addresses"
+                f" {', '.join(noted)}, and this site's have {', '.join(sorted(own))}.\n{_SET}"
+            )
+        else:
+            another = "" if noted else self._by_name(plans)
+        if another and not ours:
+            raise CredentialsError(
+                f"{another}\nIf it is this site's, whose NATs all have other addresses or names now:"
+                " ./vpc identities init --this-site"
+            )
+        self.site = noted if own <= {*noted} else tuple(sorted(own))
+        return self
+
+    def _noted(self) -> tuple[str, ...]:
+        with suppress(CredentialsError):  # of a lock that is damaged others say so
+            return self.lock().site
+        return ()
+
+    def _by_name(self, plans: Mapping[str, HostPlan]) -> str:
         """What to type where the folder has NATs and none of them is in `plans`; else empty."""
         nats = [host for host in self.hosts() if host != OFFICE]
         known = {*plans, *(tunnel.nat_host for plan in plans.values() for tunnel in plan.tunnels)}
         if not nats or known & {*nats}:
             return ""
-        return (
-            f"{self.folder} has the identities of another site: {', '.join(nats)}.\n"
-            f"Set {VARIABLE} to this site's folder, or SITE to that site's file."
-        )
+        return f"{self.folder} has the identities of another site: {', '.join(nats)}.\n{_SET}"
 
     def fingerprint(self, host: str, which: str = "") -> str:
         """The SHA-256 fingerprint of the host's certificate: AA:BB:…"""

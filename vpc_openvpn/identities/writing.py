@@ -11,7 +11,7 @@ A process that was killed at any instant leaves each file old or new, and a lock
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -201,6 +201,6 @@ def _accepted(store: Store) -> Lock:
 
 
 def _save(store: Store, lock: Lock) -> None:
-    text = locks.text(lock)
+    text = locks.text(replace(lock, site=store.site or lock.site))
     if not os.path.lexists(store.lock_path) or files.read(store.lock_path).decode(errors="replace") != text:
         files.replace(store.lock_path, text, PUBLIC)
