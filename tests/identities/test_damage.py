@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from pyrage import x25519
 
 from tests.identities.desk import Desk
 from tests.identities.people import with_age, with_ssh
-from vpc_openvpn.identities import files
+from vpc_openvpn.identities import files, header, people
+from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import ROOT
 
@@ -327,6 +330,62 @@ def test_a_truncated_file_is_named(ready: Desk, name: str, keep: int) -> None:
     path = ready.folder / name
     path.write_bytes(path.read_bytes()[:keep])
     refused(ready, [*WRITING, CHECK], str(path))
+
+
+DAMAGE: dict[str, Callable[[bytes, int], bytes]] = {
+    "another byte": lambda data, at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :],
+    "a byte that is no ASCII": lambda data, at: data[:at] + b"\xff" + data[at + 1 :],
+    "a letter that is no ASCII": lambda data, at: data[:at] + "é".encode() + data[at + 1 :],
+    "a zero": lambda data, at: data[:at] + b"\0" + data[at + 1 :],
+    "a digit": lambda data, at: data[:at] + b"9" + data[at + 1 :],
+    "a byte less": lambda data, at: data[:at] + data[at + 1 :],
+    "an end": lambda data, at: data[:at],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_secret_that_is_damaged_anywhere_is_named(ready: Desk, kind: str) -> None:
+    path = ready.folder / "tunnel-us-east-1a.key.age"
+    data = path.read_bytes()
+    store = ready.store()
+    assert store.identity().decrypt(path)
+    # What is left out is more of the same, in ASCII armour; the last byte is the end of a line.
+    for at in (*range(500), *range(500, len(data) - 200, 7), *range(len(data) - 200, len(data) - 1)):
+        path.write_bytes(damaged := DAMAGE[kind](data, at))
+        header.parse(damaged)
+        if damaged == data:
+            continue
+        with pytest.raises(CredentialsError, match=r"is damaged: |is not encrypted to you"):
+            store.identity().decrypt(path)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_certificate_that_is_damaged_anywhere_is_named(ready: Desk, kind: str) -> None:
+    path, store = ready.folder / "office.crt", ready.store()
+    data, right = path.read_bytes(), store.certificate("office")
+    refused = 0
+    for at in range(len(data)):
+        path.write_bytes(DAMAGE[kind](data, at))
+        try:
+            assert store.certificate("office") == right, "a line for people alone is another"
+            assert store.private_key("office")
+        except CredentialsError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 500
+
+
+@pytest.mark.parametrize("name", ["recipients.txt", "recipients.lock"])
+@pytest.mark.parametrize("kind", ["another byte", "a byte that is no ASCII", "a zero", "an end"])
+def test_a_list_that_is_damaged_anywhere_is_an_answer(ready: Desk, name: str, kind: str) -> None:
+    path = ready.folder / name
+    data = path.read_bytes()
+    for at in range(0, len(data), 7):
+        path.write_bytes(DAMAGE[kind](data, at))
+        with suppress(CredentialsError):
+            people.problems(ready.store())
+        people.review(ready.store())
 
 
 def test_a_truncated_secret_is_not_accepted(ready: Desk) -> None:

@@ -4,7 +4,6 @@ The stanzas of X25519 are anonymous: they can be counted. Those of ssh keys carr
 """
 
 import base64
-import binascii
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -64,5 +63,5 @@ def _binary(data: bytes) -> bytes:
         return data
     try:
         return base64.b64decode(text.removeprefix(BEGIN).partition(END)[0].replace("\n", ""), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; what is not ASCII another
         return b""

@@ -90,6 +90,17 @@ def certificate(key: ec.EllipticCurvePrivateKey, host: str, role: Role) -> x509.
     )
 
 
+def certificate_from_pem(pem: str) -> x509.Certificate | None:
+    """The certificate in `pem`, or None. What is asked of it later is read now: it is parsed as it is asked for."""
+    try:
+        cert = x509.load_pem_x509_certificate(pem.encode())
+        common_name(cert)
+        cert.public_key()
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        return None
+    return cert
+
+
 def certificate_to_pem(cert: x509.Certificate) -> str:
     return cert.public_bytes(serialization.Encoding.PEM).decode()
 

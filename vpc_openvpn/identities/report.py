@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-
 from vpc_openvpn.identities import material, rotation
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.rotation import Part, Stage
@@ -161,7 +159,9 @@ def read(text: str) -> Live:
     if [line.strip() for line in lines] == ["undeployed"]:
         return Live(None, {}, {}, (), (), deployed=False)
     start, end = lines.index(_BEGIN), lines.index(_END)
-    certificate = x509.load_pem_x509_certificate("\n".join([*lines[start : end + 1], ""]).encode())
+    certificate = material.certificate_from_pem("\n".join([*lines[start : end + 1], ""]))
+    if certificate is None:
+        raise ValueError
     pins, keys, states = dict[str, set[str]](), dict[str, str](), dict[str, list[str]]()
     for line in lines[end + 1 :]:
         if not _SAID.fullmatch(line):  # a host may say anything, and a terminal obeys some of it

@@ -312,10 +312,7 @@ class Store:
             )
         text = data.decode(errors="replace")
         pem = _PEM.search(text.replace("\r\n", "\n"))
-        try:
-            cert = x509.load_pem_x509_certificate(pem.group().encode()) if pem else None
-        except ValueError:
-            cert = None
+        cert = material.certificate_from_pem(pem.group()) if pem else None
         if cert is None:
             raise CredentialsError(f"{path} holds no certificate.\nRestore it: git restore {quote(str(path))}")
         if material.common_name(cert) != host:
