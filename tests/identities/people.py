@@ -24,10 +24,10 @@ def with_age(folder: Path, name: str) -> Person:
     return Person(name, new_identity(path), path)
 
 
-def with_ssh(folder: Path, name: str, passphrase: str = "") -> Person:
+def with_ssh(folder: Path, name: str, passphrase: str = "", cipher: str = "") -> Person:
     path = folder / f"{name}-ssh"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f", str(path), "-a", "1"]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([*command, *(["-Z", cipher] if cipher else [])], check=True, stdin=subprocess.DEVNULL)
     return Person(name, path.with_suffix(".pub").read_text().strip(), path)
 
 

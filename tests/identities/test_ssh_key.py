@@ -34,8 +34,8 @@ def install(desk: Desk, person: Person) -> Path:
     return path
 
 
-def join(desk: Desk, passphrase: str = "") -> Person:
-    person = with_ssh(desk.site.parent, "alice@laptop", passphrase)
+def join(desk: Desk, passphrase: str = "", cipher: str = "") -> Person:
+    person = with_ssh(desk.site.parent, "alice@laptop", passphrase, cipher)
     wish(desk, person)
     assert desk.vpc("reencrypt").status == 0
     return person
@@ -142,13 +142,28 @@ def test_it_is_not_asked_for_where_both_could(ready: Desk, monkeypatch: pytest.M
     assert ready.store().private_key("office")
 
 
-def test_another_passphrase_is_refused_and_not_shown(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = install(ready, join(ready, PASSPHRASE))
+@pytest.mark.parametrize("cipher", ["aes256-ctr", "aes256-cbc", "aes256-gcm@openssh.com"])
+def test_another_passphrase_is_refused_and_not_shown(ready: Desk, monkeypatch: pytest.MonkeyPatch, cipher: str) -> None:
+    path = install(ready, join(ready, PASSPHRASE, cipher))
     ready.age_key.unlink()
     monkeypatch.setattr(terminal, "ask_secret", lambda _: "wrong horse")
-    with ready.refused() as text:
+    with ready.refused("wrong horse") as text:
         ready.store().private_key("office")
     assert text == [f"{path} is protected by another passphrase than that.\nType it again."]
+    monkeypatch.setattr(terminal, "ask_secret", lambda _: PASSPHRASE)
+    assert ready.store().private_key("office")
+
+
+def test_a_cipher_that_is_not_supported_is_said(ready: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = install(ready, join(ready, PASSPHRASE, "chacha20-poly1305@openssh.com"))
+    ready.age_key.unlink()
+    monkeypatch.setattr(terminal, "ask_secret", lambda _: PASSPHRASE)
+    with ready.refused(PASSPHRASE) as text:
+        ready.store().private_key("office")
+    advice = f"ssh-keygen -p -Z aes256-ctr -f {path}"
+    assert text == [f"{path} has a passphrase by a cipher that is not supported.\nType: {advice}"]
+    subprocess.run([*advice.split(), "-P", PASSPHRASE, "-N", PASSPHRASE], check=True, capture_output=True)
+    assert ready.store().private_key("office")
 
 
 WITHOUT = f"""

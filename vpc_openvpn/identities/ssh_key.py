@@ -8,6 +8,8 @@ import base64
 import binascii
 import struct
 from dataclasses import dataclass
+from functools import partial
+from shlex import quote
 
 import pyrage
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -37,7 +39,7 @@ class SshKey:
         if not self.has_passphrase:
             return _identity(self._text)
         try:
-            found = terminal.opened(origin, self._opened, f"Passphrase of {origin}: ")
+            found = terminal.opened(origin, partial(self._opened, origin), f"Passphrase of {origin}: ")
         except terminal.NoTerminalError:
             return (
                 "is protected by a passphrase, and there is no terminal to ask for it on.\n"
@@ -45,9 +47,19 @@ class SshKey:
             )
         return found or "is protected by another passphrase than that.\nType it again."
 
-    def _opened(self, passphrase: str) -> ssh.Identity | str | None:
-        text = _decrypted(self._text, passphrase)
-        return _identity(text) if text else None
+    def _opened(self, origin: str, passphrase: str) -> ssh.Identity | str | None:
+        """None: it is another passphrase than this."""
+        try:
+            key = serialization.load_ssh_private_key(self._text.encode(), passphrase.encode())
+            plain = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+            )
+        except UnsupportedAlgorithm:
+            advice = f"ssh-keygen -p -Z aes256-ctr -f {quote(origin)}"
+            return f"has a passphrase by a cipher that is not supported.\nType: {advice}"
+        except Exception:  # each cipher has its own, whose traceback would show the passphrase
+            return None
+        return _identity(plain.decode())
 
 
 def parse(text: str) -> SshKey | str:
@@ -85,15 +97,3 @@ def _identity(text: str) -> ssh.Identity | str:
         return ssh.Identity.from_buffer(text.encode())
     except pyrage.IdentityError:
         return _DAMAGED
-
-
-def _decrypted(text: str, passphrase: str) -> str | None:
-    """The key without its passphrase; None where that is another."""
-    try:
-        key = serialization.load_ssh_private_key(text.encode(), passphrase.encode())
-        plain = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        )
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return plain.decode()
