@@ -21,7 +21,8 @@ LONGEST_FIRST = [
     *("test_bad_luck.py", "test_status.py", "test_firewalld.py", "test_rebuild.py", "test_keeper.py", "test_drift.py"),
     *("test_site_changes.py", "test_proof.py", "test_firewall.py", "test_trust.py", "test_operators.py"),
     *("test_attacks.py", "test_dry_run.py", "test_strategies.py", "test_lockout.py", "test_hosts.py", "test_guard.py"),
-    *("test_what_may_pass.py", "test_upgrade.py", "test_traffic.py", "test_reboot.py", "test_world.py"),
+    *("test_what_may_pass.py", "test_folder.py", "test_upgrade.py", "test_traffic.py", "test_reboot.py"),
+    "test_world.py",
 ]
 
 

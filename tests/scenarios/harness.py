@@ -246,6 +246,11 @@ class World:
         """The folder of the lab's identities."""
         return Path(self._environment["IDENTITIES"])
 
+    @property
+    def age_key(self) -> Path:
+        """The file of the lab's operator's age key."""
+        return Path(self._environment["AGE_IDENTITY_FILE"])
+
     def forget_host_key(self, address: str) -> None:
         """What an operator types to have known_hosts without a key for the host at `address`."""
         forgotten = self.run("ssh-keygen", "-R", address, "-f", self.baseline["ssh"]["known_hosts"])
@@ -260,8 +265,7 @@ class World:
 
     def secrets(self) -> Iterator[str]:
         """Lines of every secret there is: no other text has 30 of these characters in a row in common with them."""
-        key_file = Path(self._environment["AGE_IDENTITY_FILE"])
-        [age_key] = (line for line in key_file.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-"))
+        [age_key] = (line for line in self.age_key.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-"))
         yield age_key
         reader = pyrage.x25519.Identity.from_str(age_key)
         for path in self.identities.glob("*.age"):
