@@ -9,7 +9,7 @@ import click
 
 from vpc_openvpn.command import ERROR, MATCH, PENDING
 from vpc_openvpn.command.names import as_json
-from vpc_openvpn.identities import report, rotation
+from vpc_openvpn.identities import people, report, rotation
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.site.load import site_path, this_run
@@ -33,8 +33,8 @@ def show(live: bool, json_output: bool) -> int:
     """Show each identity, its age and what is due.
 
     For each host the fingerprint that its peers pin, and for each tunnel the SHA-256 of its tls-crypt key's file; who
-    can decrypt the secrets; how far a rotation has come, and the line that goes on with it. What is due, the site file
-    says (identities.max_age_days): certificates have no end.
+    can decrypt them, by recipients.lock; how far a rotation has come, and the line that goes on with it. What is due,
+    the site file says (identities.max_age_days): certificates have no end.
 
     Exit status with --live: 0 the hosts have what the folder has; 2 they differ; 1 a host did not answer.
     """
@@ -43,7 +43,7 @@ def show(live: bool, json_output: bool) -> int:
     found = report.rows(store, plans, limit, time.time())
     if not any(row.part.host for row in found):
         raise CredentialsError(f"There are no certificates in {store.folder}.\nType: ./vpc identities init")
-    begun, readers = rotation.under_way(store, plans), report.recipients(store)
+    begun, wished = rotation.under_way(store, plans), [*map(str, people.wished(store))]
     resume = rotation.line(plans, begun) if begun else ""
     if begun and any(
         rotation.stage(store, part) in (rotation.Stage.PREPARED, rotation.Stage.SWITCHED) for part in begun
@@ -56,14 +56,14 @@ def show(live: bool, json_output: bool) -> int:
         document = {
             "identities": [row.document for row in found],
             "not_in_site": others,
-            "recipients": readers,
+            "recipients": wished,
             "max_age_days": limit,
             "type": resume or None,
             **({"live": {host: _document(each) for host, each in seen.items()}} if live else {}),
         }
         click.echo(json.dumps(document, indent=2))
     else:
-        for line in report.lines(found, readers, limit, resume):
+        for line in report.lines(found, wished, limit, resume):
             click.echo(line)
         if others:
             click.echo(f"Not in the site file: {', '.join(others)}.")

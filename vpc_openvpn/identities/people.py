@@ -138,6 +138,27 @@ def problems(store: Store) -> list[str]:
     return [*found, "Type: ./vpc identities reencrypt"] if stale else found
 
 
+def readers(store: Store) -> dict[Path, frozenset[str] | None]:
+    """Who can decrypt each secret, by name: those to whom it is encrypted, by recipients.lock. None where the lock does
+    not know the file, or the file's stanzas are those of others.
+
+    Raises CredentialsError where the lock or a file cannot be read at all.
+    """
+    lock, sums = store.lock(), store.sums()
+    names = {each.key: str(each) for each in wished(store)}
+    found = dict[Path, frozenset[str] | None]()
+    for path in store.secret_paths():
+        seal = lock.seal(path.name, sums[path.name])
+        known = seal is not None and _fits(path, [recipients.parse(key) for key in seal.to])
+        found[path] = frozenset(names.get(key) or _named(lock, key) for key in seal.to) if seal and known else None
+    return found
+
+
+def wished(store: Store) -> list[Recipient]:
+    """Who is to read the secrets, by recipients.txt; none where there is no such file."""
+    return store.recipients() if store.recipients_path.exists() else []
+
+
 def encrypted_to(to: Sequence[Recipient]) -> str:
     """A sentence that names them."""
     return f"The secrets are encrypted to exactly: {', '.join(map(str, to))}."

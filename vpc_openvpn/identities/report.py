@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from vpc_openvpn.identities import material, rotation
+from vpc_openvpn.identities import material, people, rotation
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.rotation import Part, Stage
 from vpc_openvpn.identities.store import NEXT, OLD, Store
@@ -28,7 +29,8 @@ WHAT = {
 @dataclass(frozen=True, slots=True)
 class Row:
     """A host's identity, or a tunnel's tls-crypt key. `age` in days; None where the file does not say or, for a key, is
-    not encrypted to the operator: then its fingerprint is unknown, too.
+    not encrypted to the operator: then its fingerprint is unknown, too. `readers`: who can decrypt what is secret of
+    it, in a rotation of any of its keys; None where that is unknown.
     """
 
     part: Part
@@ -37,6 +39,7 @@ class Row:
     age: int | None
     due: bool
     stage: Stage
+    readers: tuple[str, ...] | None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -49,18 +52,20 @@ class Row:
             "age_days": self.age,
             "due": self.due,
             "stage": self.stage.name.lower(),
+            "recipients": None if self.readers is None else list(self.readers),
         }
 
 
 def rows(store: Store, plans: Mapping[str, HostPlan], limit: int | None, now: float) -> list[Row]:
     """A row for each host and tunnel of the site that has an identity; `limit` in days, `now` in seconds since 1970.
 
-    Raises CredentialsError for a certificate that is damaged or was edited.
+    Raises CredentialsError for a certificate that is damaged or was edited, and for a damaged recipients.lock.
     """
-    return [_row(store, part, limit, now) for part in rotation.parts(plans, plans) if part.key(store).exists()]
+    readers = people.readers(store)
+    return [_row(store, part, limit, now, readers) for part in rotation.parts(plans, plans) if part.key(store).exists()]
 
 
-def _row(store: Store, part: Part, limit: int | None, now: float) -> Row:
+def _row(store: Store, part: Part, limit: int | None, now: float, readers: Mapping[Path, frozenset[str] | None]) -> Row:
     if part.zone:
         fingerprint, since = _of_tunnel(store, part.zone)
         pins: tuple[str, ...] = ()
@@ -68,7 +73,9 @@ def _row(store: Store, part: Part, limit: int | None, now: float) -> Row:
         fingerprint, since, pins = store.fingerprint(part.host), store.created(part.host), store.pins(part.host)
     age = None if since is None else max(0, int((now - since) // DAY))
     due = limit is not None and age is not None and age > limit
-    return Row(part, fingerprint, pins, age, due, rotation.stage(store, part))
+    known = [readers[path] for which in ("", NEXT, OLD) if (path := part.key(store, which)) in readers]
+    decrypt = None if None in known else tuple(sorted(frozenset[str]().union(*filter(None, known))))
+    return Row(part, fingerprint, pins, age, due, rotation.stage(store, part), decrypt)
 
 
 def _of_tunnel(store: Store, zone: str) -> tuple[str | None, int | None]:
@@ -82,13 +89,10 @@ def _of_tunnel(store: Store, zone: str) -> tuple[str | None, int | None]:
     return hashlib.sha256(text.encode()).hexdigest(), since
 
 
-def recipients(store: Store) -> list[str]:
-    """Who is to read the secrets, by recipients.txt; `recipients check` has whether each can."""
-    return [*map(str, store.recipients())] if store.recipients_path.exists() else []
-
-
-def lines(found: Sequence[Row], readers: Sequence[str], limit: int | None, resume: str) -> Iterator[str]:
-    """What is shown. `resume` is the line that goes on with a rotation; empty where none is under way."""
+def lines(found: Sequence[Row], wished: Sequence[str], limit: int | None, resume: str) -> Iterator[str]:
+    """What is shown. `wished` is who is to decrypt, by recipients.txt; `resume` is the line that goes on with a
+    rotation, empty where none is under way.
+    """
     width = max(len(str(row.part)) for row in found)
     for row in found:
         age = "age unknown" if row.age is None else f"{row.age} days"
@@ -100,7 +104,7 @@ def lines(found: Sequence[Row], readers: Sequence[str], limit: int | None, resum
                 if pin != row.fingerprint:
                     yield f"{'':{width}}  {pin}  pinned as well"
     yield ""
-    yield "Can decrypt: " + ("; ".join(readers) if readers else "unknown, there is no recipients.txt")
+    yield from _can_decrypt(found, wished)
     if due := [row.part for row in found if row.due]:
         hosts = [part.host for part in due if part.host] or ["all"]
         which = hosts[0] if len(hosts) == 1 else "all"
@@ -111,6 +115,22 @@ def lines(found: Sequence[Row], readers: Sequence[str], limit: int | None, resum
         yield f"None is older than {limit} days."
     if resume:
         yield f"A rotation is under way. To go on with it, type: {resume}"
+
+
+def _can_decrypt(found: Sequence[Row], wished: Sequence[str]) -> Iterator[str]:
+    """Who can decrypt, a line for those of whom it is the same."""
+    groups: dict[tuple[str, ...] | None, list[str]] = {}
+    for row in found:
+        groups.setdefault(row.readers, []).append(str(row.part))
+    for readers, parts in groups.items():
+        of = f" {', '.join(parts)}" if len(groups) > 1 else ""
+        if readers is None:
+            yield f"Can decrypt{of}: unknown, recipients.lock does not say. Type: ./vpc identities reencrypt"
+        else:
+            yield f"Can decrypt{of}: {'; '.join(readers)}"
+    if any(readers is not None and {*readers} != {*wished} for readers in groups):
+        listed = "; ".join(wished) or "none"
+        yield f"recipients.txt lists others: {listed}. Type: {people.CHECK}"
 
 
 # --- what hosts have ------------------------------------------------------------------------------------------------
