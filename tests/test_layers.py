@@ -14,8 +14,8 @@ BELOW: dict[str, set[str]] = {
     "command": {"status", "ssh", "identities", "site", "output", "system", "terminal", "text", "version"},
     "status": {"ssh", "remote", "diagnosis", "site", "text"},
     "session": {"ssh", "remote", "output", "terminal"},
-    "ssh": {"site", "system", "terminal", "text"},
-    "identities": {"site", "system", "terminal"},
+    "ssh": {"site", "system", "terminal", "text", "whole"},
+    "identities": {"site", "system", "terminal", "whole"},
     "diagnosis": {"site"},
     "remote": {"text"},
     "site": set(),
@@ -24,6 +24,7 @@ BELOW: dict[str, set[str]] = {
     "system": set(),
     "terminal": set(),
     "text": set(),
+    "whole": set(),
 }
 BESIDE: dict[str, set[str]] = {
     "tasks": {"remote", "identities", "diagnosis", "site", "system", "version", "text"},

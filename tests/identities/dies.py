@@ -1,19 +1,20 @@
-"""Run `./vpc identities WORDS`, again and again from the same state, and be killed at the next system call each time.
+"""Run `./vpc identities WORDS`, again and again from the same state, and be killed at one system call or another.
 
     python -m tests.identities.dies FOLDER WORDS...
 
-Before each run it reads a line from standard input; after it, it writes `killed` or `done`. A run is a process of its
-own; SIGKILL strikes it right before the N-th call that opens for writing, renames, links, removes or flushes a file
-below FOLDER, and half-way through what it writes to one; N is one more than in the run before.
+Before each run it reads a line from standard input, a number N; after it, it writes `killed` or `done`. A run is a
+process of its own; SIGKILL strikes it right before the N-th call that opens for writing, renames, links, removes or
+flushes a file below FOLDER, and half-way through what it writes to one. Deploys succeed, and there are none.
 """
 
 import os
 import signal
 import sys
-from io import TextIOWrapper
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
+from vpc_openvpn.command import identities_rotate, pyinfra
 from vpc_openvpn.command.__main__ import main
 
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.chmod", "fcntl.flock"}
@@ -34,7 +35,7 @@ def arm(folder: Path, point: int) -> None:
         if inside and (event != "open" or args[2] & WRITES):
             step()
 
-    flush, write = os.fsync, TextIOWrapper.write
+    flush = os.fsync
 
     def fsync(handle: Any) -> None:
         step()
@@ -44,29 +45,28 @@ def arm(folder: Path, point: int) -> None:
     sys.addaudithook(see)
     fdopen = os.fdopen
 
+    class Halves(BufferedWriter):
+        def write(self, data: Any) -> int:
+            first = super().write(data[: len(data) // 2])
+            self.flush()
+            step()
+            return first + super().write(data[first:])
+
     def halves(*args: Any, **kwargs: Any) -> Any:
         file = fdopen(*args, **kwargs)
-        if isinstance(file, TextIOWrapper):
-
-            class Halves(TextIOWrapper):
-                def write(self, text: str) -> int:
-                    write(self, text[: len(text) // 2])
-                    self.flush()
-                    step()
-                    return write(self, text[len(text) // 2 :])
-
-            return Halves(file.detach(), encoding="utf-8")
-        return file
+        return Halves(file.detach()) if isinstance(file, BufferedWriter) else file
 
     os.fdopen = halves
 
 
 def run(folder: Path, words: list[str]) -> None:
-    for point, _ in enumerate(sys.stdin, start=1):
+    vars(pyinfra).update(run=lambda *_, **__: 0)
+    vars(identities_rotate).update(_silent=lambda *_: {})
+    for line in sys.stdin:
         child = os.fork()
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            arm(folder, point)
+            arm(folder, int(line))
             os._exit(main(["identities", *words]))
         _, status = os.waitpid(child, 0)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -334,3 +334,18 @@ def test_a_revoke_in_the_midst_of_a_rotation_makes_what_was_on_no_disk(
 
 def _tls_crypt(desk: Desk) -> dict[str, str]:
     return {zone: desk.store().tls_crypt(zone) for zone in ("us-east-1a", "us-east-1b")}
+
+
+def test_a_known_hosts_file_that_cannot_be_written_ends_a_revocation_before_any_deploy(
+    deploys: Deploys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host_keys, "revoke", full)
+        said = deploys.type("revoke", "us-east-1a")
+    assert said.status == 1
+    assert "known_hosts cannot be written: No space left on device. No host was changed" in said.err
+    assert deploys.runs == []
+    assert deploys.type("revoke", "us-east-1a").status == 0

@@ -1,6 +1,10 @@
 """Which keys are accepted: a host's own entry changes, in whatever form it is written, and no other line."""
 
+import errno
+import os
+import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paramiko
@@ -101,13 +105,51 @@ def test_several_hosts_keys_are_accepted_at_once_and_the_file_stays_what_it_is(t
     )
 
 
-def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = ssh(tmp_path)
     host.known_hosts.write_text(f"198.51.100.12 {OLD}\n")
-    (tmp_path / ".known_hosts.tmp").mkdir()  # in the way of the new one
-    with pytest.raises(OSError, match=r"known_hosts\.tmp"):
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
         host_keys.accept((host, KEYS[1]))
     assert host_keys.known(host) == [KEYS[0]]
+    assert [path.name for path in tmp_path.iterdir()] == ["known_hosts"]
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    replace = Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    host_keys.accept((ssh(tmp_path), KEYS[0]))
+    assert done == ["file", "rename", "directory"]
+
+
+def test_of_two_runs_at_once_each_has_its_hosts_accepted(tmp_path: Path) -> None:
+    """And a draft of a run that was killed goes."""
+    (tmp_path / ".known_hosts.abcd1234.tmp").write_text("half")
+    hosts = [ssh(tmp_path, port=port) for port in range(2000, 2060)]
+
+    def accept(few: list[Ssh]) -> None:
+        for host in few:
+            host_keys.accept((host, KEYS[0]))
+
+    with ThreadPoolExecutor() as at_once:
+        for done in [at_once.submit(accept, hosts[start::3]) for start in range(3)]:
+            done.result()
+    assert all(host_keys.known(host) == [KEYS[0]] for host in hosts)
+    assert [path.name for path in tmp_path.iterdir()] == ["known_hosts"]
 
 
 DAMAGED = f"198.51.100.13 ssh-ed25519 {BROKEN}"

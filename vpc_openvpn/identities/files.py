@@ -1,28 +1,22 @@
-"""Files that appear whole or not at all, and are read only if they are files. Errors of the system become
+"""Files that appear whole or not at all (`whole`), and are read only if they are files. Errors of the system become
 CredentialsError.
-
-A process that is killed at any instant leaves the old file or the new one, and at most a draft, `.NAME.XXXXXXXX.tmp`,
-which `exclusive` removes at the next run.
 """
 
 import errno
-import fcntl
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from fnmatch import fnmatchcase as fnmatch
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
-from vpc_openvpn import system
+from vpc_openvpn import system, whole
 from vpc_openvpn.identities.errors import CredentialsError
 
 OTHERS_WRITE = 0o002
 
-_DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
@@ -85,27 +79,16 @@ def exclusive(path: Path, *names: str) -> Iterator[None]:
 
     Raises CredentialsError if another holds it.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise problem(error, path) from None
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(whole.alone(path, names, wait=False))
         except BlockingIOError:
             raise CredentialsError(
                 f"Another `./vpc identities` is writing to {path}.\nWait, and type it again."
             ) from None
-        except OSError:
-            pass  # a file system without locks
-        else:
-            try:
-                _sweep(path, names)
-            except OSError as error:
-                raise problem(error, path) from None
+        except OSError as error:
+            raise problem(error, path) from None
         yield
-    finally:
-        os.close(handle)
 
 
 def make_directory(path: Path, mode: int = 0o755) -> None:
@@ -128,22 +111,7 @@ def replace(path: Path, text: str, mode: int) -> None:
 
 def _write(path: Path, text: str, mode: int, *, replace: bool) -> None:
     try:
-        # Made with O_EXCL and mode 0600, so that no other user can open it at any instant.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        draft = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            if replace:
-                draft.replace(path)
-            else:
-                path.hardlink_to(draft)
-        finally:
-            draft.unlink(missing_ok=True)
-        _flush(path.parent)
+        whole.write(path, text.encode(), mode, replace=replace)
     except OSError as error:
         raise problem(error, path) from None
 
@@ -164,7 +132,7 @@ def keep(path: Path, copy: Path) -> None:
     try:
         with suppress(FileExistsError):
             copy.hardlink_to(path)
-        _flush(path.parent)
+        whole.flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None
 
@@ -173,7 +141,7 @@ def move(path: Path, place: Path) -> None:
     """The file is under the other name, in the place of what was there."""
     try:
         path.replace(place)
-        _flush(path.parent)
+        whole.flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None
 
@@ -182,26 +150,9 @@ def remove(path: Path) -> None:
     """The file is gone, if it was there."""
     try:
         path.unlink(missing_ok=True)
-        _flush(path.parent)
+        whole.flush(path.parent)
     except OSError as error:
         raise problem(error, path) from None
-
-
-def _flush(directory: Path) -> None:
-    """Put the directory's names on the disk: without it a power cut may take a file back that was written."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sweep(directory: Path, names: Sequence[str]) -> None:
-    for path in directory.glob(".*.tmp"):
-        draft = _DRAFT.fullmatch(path.name)
-        ours = draft is not None and any(fnmatch(draft[1], name) for name in names)
-        if ours and stat.S_ISREG(path.lstat().st_mode):
-            path.unlink(missing_ok=True)
 
 
 def _writable(path: Path, directory: Path, mode: int) -> CredentialsError:

@@ -6,7 +6,6 @@ of a host's key.
 """
 
 import base64
-import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ from pyinfra.api.util import memoize
 from pyinfra.connectors.sshuserclient import client as pyinfra_client
 from pyinfra.connectors.sshuserclient.client import SSHClient
 
+from vpc_openvpn import whole
 from vpc_openvpn.site.plan import Ssh
 
 TIMEOUT = 10  # seconds
@@ -139,25 +139,17 @@ def of_its_disk(ssh: Ssh, patience: float = TIMEOUT) -> list[PKey]:
 
 
 def _rewrite(path: Path, hosts: Mapping[str, str]) -> None:
-    """The lines about each of `hosts` go, and the one beside it comes."""
+    """The lines about each of `hosts` go, and the one beside it comes. Two runs at once do it one after the other."""
     file = path.resolve()
-    lines = _lines(file)
-    for host in hosts:
-        lines = [_without(line, host) for line in lines]
-    kept = "".join(lines)
-    if kept and not kept.endswith("\n"):
-        kept += "\n"
-    fresh = file.with_name(f".{file.name}.tmp")
-    try:
-        with fresh.open("wb") as draft:
-            draft.write(_encoded(kept + "".join(hosts.values())))
-            draft.flush()
-            os.fsync(draft.fileno())  # or a power cut leaves an empty file under its name
-        if file.exists():
-            fresh.chmod(file.stat().st_mode & 0o777)
-        fresh.replace(file)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with whole.alone(file.parent, [file.name], wait=True):
+        lines = _lines(file)
+        for host in hosts:
+            lines = [_without(line, host) for line in lines]
+        kept = "".join(lines)
+        if kept and not kept.endswith("\n"):
+            kept += "\n"
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+        whole.write(file, _encoded(kept + "".join(hosts.values())), mode)
 
 
 def complaint_about(file: Path) -> tuple[str, str]:
