@@ -17,6 +17,7 @@ from tests.scenarios.states import all_home, managed, remember
 OFFICE, A = Host("office"), Host("nat-us-east-1a")
 APPS = ("10.0.21.10", "10.0.22.10", "10.0.23.10")
 DESK = "192.168.50.10"
+TRUSTED = "sha256sum /etc/openvpn/client/* /etc/vpc-openvpn/pins"
 PINNED = f"The identity of {A.name}, which office pins, is another than the last deploy's"
 
 
@@ -38,7 +39,7 @@ def exchanged(world: World, tmp_path: Path) -> Path:
 def test_an_exchanged_identity_is_named_and_pinned_by_no_rebuild(world: World, desk: Host, tmp_path: Path) -> None:
     folder = exchanged(world, tmp_path)
     env = [f"IDENTITIES={folder}"]
-    before = managed(OFFICE)
+    before = OFFICE.succeeds(TRUSTED)
     # The lock contradicts it: a plan says so, and a deploy without a question is refused.
     contradicted = f"The identity of {A.name} is another than recipients.lock has"
     planned = world.plan("--limit", "office", env=env)
@@ -54,7 +55,7 @@ def test_an_exchanged_identity_is_named_and_pinned_by_no_rebuild(world: World, d
         rebuilt = world.run("./vpc", "rebuild", A.name, "--host-key", key_of(A), env=env)
         assert rebuilt.status == 1 and PINNED in spaceless(rebuilt), rebuilt.output
         assert "A rebuild changes no pin" in spaceless(rebuilt)
-    assert managed(OFFICE) == before
+    assert OFFICE.succeeds(TRUSTED) == before
     rebuilt = world.run("./vpc", "rebuild", A.name)
     assert rebuilt.status == 0, rebuilt.output
     assert "The office router needs no change." in rebuilt.output
