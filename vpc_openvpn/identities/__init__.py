@@ -5,7 +5,7 @@ a tls-crypt key of its own. There is no CA. They live in a folder that a team ma
 encrypted with age:
 
     recipients.txt          who can read the secrets: public keys, of age or ssh
-    recipients.lock         who could when they were written; the certificates' fingerprints
+    recipients.lock         who could when they were written; the certificates' fingerprints; the site, by its NATs
     <host>.crt              public: the certificate, its fingerprint above it in plain text
     <host>.key.age          the host's private key
     tunnel-<zone>.key.age   the tls-crypt key of that zone's tunnel
