@@ -73,7 +73,7 @@ def test_the_internet_reaches_no_port_of_a_nat(world: World, web: Host, nat: Hos
 
 
 def test_the_tunnels_port_is_open_to_the_offices_addresses_only(
-    world: World, web: Host, desk: Host, office: Host
+    world: World, web: Host, desk: Host, office: Host, nat: Host
 ) -> None:
     genuine = _first_packet_of_a_tunnel(office)
     forged = genuine[:-2] + f"{int(genuine[-2:], 16) ^ 1:02x}"
@@ -107,6 +107,8 @@ def test_the_tunnels_port_is_open_to_the_offices_addresses_only(
         office.succeeds("systemctl restart openvpn-client@vpc-us-east-1a")
         desk.eventually(f"ping -c 1 -W 1 {APP}")
 
+    # Or the deploy would refuse to shut out the office: OpenVPN writes every ten seconds where its packets come from.
+    nat.eventually("grep CLIENT_LIST,office,198.51.100.10: /run/openvpn-server/status-office.log", 15)
     world.use(world.baseline)
     world.deploy("--limit", "nat-us-east-1a")
     assert "timed out" in web.succeeds(f"{replay} {genuine}")
