@@ -30,6 +30,13 @@ def pyinfra(*words: str, inventory: Path | str = "inventory.py", folder: Path | 
     )
 
 
+def test_a_closed_standard_input_is_no_terminal() -> None:
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "pyinfra", "inventory.py", "debug-inventory"]
+    environment = {**os.environ, "SITE": str(EXAMPLE_SITE)}
+    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0 and "Traceback" not in shown.stderr, shown.stderr
+
+
 @pytest.mark.parametrize("limit", ["office", "nat-us-east-1b", "us-east-1a", "nat-*", "*"])
 def test_a_known_host_or_group_is_accepted(limit: str) -> None:
     assert not unknown_host({"limit": (limit,)}, NAMES)

@@ -50,7 +50,7 @@ def begin() -> None:
     """
     outlive_reader()
     begun_by = terminal.take_over()
-    if complaint := complaint_about(_options(), terminal=sys.stdin.isatty()):
+    if complaint := complaint_about(_options(), terminal=terminal.answers()):
         sys.exit(complaint)
     signal.signal(signal.SIGINT, _interrupted)
     from pyinfra_cli import cli as pyinfra_cli  # not for the tests: its import changes how a process waits
@@ -82,7 +82,7 @@ def check(hosts: Mapping[str, Collection[str]]) -> None:
     if complaint := unknown_host(_options(), [*hosts, *{group for groups in hosts.values() for group in groups}]):
         sys.exit(complaint)
     _groups.update(hosts)
-    if not sys.stdin.isatty() and state.should_raise_failed_hosts:
+    if not terminal.answers() and state.should_raise_failed_hosts:
         state.should_raise_failed_hosts = lambda _state: True
 
 

@@ -8,6 +8,7 @@ for no passphrase: two that ask at once would leave the terminal without an echo
 import getpass
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,6 +122,11 @@ def take_over() -> int | None:
         _typed.complete = found["complete"]
         return int(given)
     return None
+
+
+def answers() -> bool:
+    """Whether standard input is a terminal. It may be closed, and is then no file at all."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _there() -> bool:

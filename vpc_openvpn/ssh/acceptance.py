@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 
-from vpc_openvpn import system
+from vpc_openvpn import system, terminal
 from vpc_openvpn.site.plan import HostPlan
 from vpc_openvpn.ssh import host_keys
 from vpc_openvpn.ssh.fingerprints import Listed
@@ -225,7 +225,7 @@ def _ask(name: str, host: HostPlan, key: paramiko.PKey, *, new: bool) -> None:
     which = "a host key, and none is known" if new else "another host key than before"
     print(f"\n{name} ({host.ssh.host}) shows {which}:\n\n    {host_keys.describe(key)}\n\nCompare it with {CONSOLE}.")
     _warn(name, host)
-    if not sys.stdin.isatty():
+    if not terminal.answers():
         raise AcceptanceError(
             f"the host key of {name} is not accepted. If it is the one on the console, type:\n"
             f"    ./vpc rebuild {name} --host-key {key.fingerprint}"
@@ -243,7 +243,7 @@ def _ask_for_all(hosts: Mapping[str, HostPlan], shown: Mapping[str, paramiko.PKe
     print(f"\nCompare each with {CONSOLE}, or with what this prints there:\n\n    {ON_HOST}\n")
     for name in shown:
         _warn(name, hosts[name])
-    if not sys.stdin.isatty():
+    if not terminal.answers():
         _say(refused)
         raise AcceptanceError(
             "there is no terminal to ask on, and nothing was written. Write the fingerprints that the consoles show"
