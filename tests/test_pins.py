@@ -40,6 +40,7 @@ def test_text_without_a_record_says_nothing(text: str) -> None:
     assert pins.parse(text) == Pins()
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("found", "said"),
     [
@@ -96,6 +97,7 @@ def judged(found: Pins) -> None:
     identity.check(PLANS[OFFICE], ours, replace(on_host(ours), records={paths.PINS: found.text}))
 
 
+@pytest.mark.attack
 def test_what_was_replaced_is_shown_in_a_plan_and_refused_with_yes(said: dict[str, Any]) -> None:
     found = replace(known(nat_us_east_1a=OLD, nat_us_east_1b=NEXT), replaced=frozenset([NEW]))
     judged(found)
@@ -110,6 +112,7 @@ def test_what_was_replaced_is_shown_in_a_plan_and_refused_with_yes(said: dict[st
     judged(found)
 
 
+@pytest.mark.attack
 def test_a_rebuild_pins_no_other_identity(said: dict[str, Any]) -> None:
     said["data"]["new_pins"], said["yes"] = "no", True
     judged(known(nat_us_east_1a=NEW, nat_us_east_1b=NEXT))

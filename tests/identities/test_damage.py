@@ -517,6 +517,7 @@ def test_a_stranger_gets_no_answer(ready: Desk, monkeypatch: pytest.MonkeyPatch)
     refused(ready, WRITING[2:], "is not encrypted to you")
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("name", ["\x1b]0;x\a.key.age", "a\nb.crt", "$(touch pwned).crt", "a b.age"])
 @pytest.mark.parametrize("line", [("reencrypt",), ("recipients", "check"), ("init",)], ids=lambda line: line[-1])
 def test_a_name_that_is_meant_for_a_terminal_or_a_shell_is_refused(

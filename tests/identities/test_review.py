@@ -73,6 +73,7 @@ def test_nor_while_a_rotation_is_under_way(ready: Desk, deploys: Callable[..., l
     assert deploys(yes=True) == []
 
 
+@pytest.mark.attack
 def test_an_exchanged_file_is_named_and_refused_with_yes(
     ready: Desk, strangers: Store, deploys: Callable[..., list[str]]
 ) -> None:
@@ -92,6 +93,7 @@ def test_an_exchanged_file_is_named_and_refused_with_yes(
     assert deploys(yes=True) == []
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("name", [f"{A}.next.crt", f"{A}.old.crt"])
 def test_a_certificate_more_is_named_and_refused_with_yes(
     ready: Desk, strangers: Store, deploys: Callable[..., list[str]], name: str
@@ -150,6 +152,7 @@ def test_files_that_no_host_needs_may_be_gone(ready: Desk, deploys: Callable[...
     assert deploys(yes=True) == []
 
 
+@pytest.mark.attack
 def test_a_rebuild_is_refused_before_it_connects(ready: Desk, strangers: Store) -> None:
     shutil.copy(strangers.certificate_path(A), ready.folder)
     shutil.copy(strangers.key_path(A), ready.folder)

@@ -230,6 +230,7 @@ def test_a_status_says_that_a_hosts_key_is_revoked(site: Any, revoked: str, read
     assert "./vpc rebuild us-east-1a" in said.stdout and "./vpc trust nat-us-east-1a" not in said.stdout, said.stdout
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("verb", ["trust", "rebuild"])
 def test_a_key_of_another_kind_than_the_revoked_one_comes_with_a_warning(
     site: Any, revoked: str, tmp_path: Path, verb: str
