@@ -91,15 +91,16 @@ class Past:
 
 def firewall(unit: Unit, loaded: str, shown: str) -> Repair | None:
     """`loaded`: what the kernel held of ours when the unit had loaded it; `shown`: what it holds now. Both as lines."""
-    reload = (("systemctl", "reload-or-restart", unit.name),)
+    # Not a reload: a unit that cannot be started closes the host, one that cannot be reloaded does nothing.
+    load = (("systemctl", "restart", unit.name),)
     had, has = loaded.splitlines(), shown.splitlines()
     gone = [f"gone: {line}" for line in _less(had, has)] + [f"added: {line}" for line in _less(has, had)]
     if loaded and not gone and had != has:
         gone = ["our rules are in another order"]
     if gone:
-        return Repair("firewall", "\n".join(gone), reload)
+        return Repair("firewall", "\n".join(gone), load)
     if unit.active in ("inactive", "failed") and unit.enabled != "masked" and not unit.busy:
-        return Repair("firewall", f"{unit.name} is {unit.active}", reload)
+        return Repair("firewall", f"{unit.name} is {unit.active}", load)
     return None
 
 

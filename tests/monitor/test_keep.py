@@ -47,7 +47,7 @@ def test_what_is_as_deployed_needs_no_repair() -> None:
 
 def test_a_firewall_is_compared_line_by_line() -> None:
     flushed = keep.firewall(FIREWALL, LOADED, "*nat\n*filter\n")
-    assert flushed is not None and flushed.commands == (("systemctl", "reload-or-restart", FIREWALL.name),)
+    assert flushed is not None and flushed.commands == (("systemctl", "restart", FIREWALL.name),)
     assert flushed.gone.splitlines() == [
         "gone: -A POSTROUTING -j x",
         "gone: :x",
@@ -238,9 +238,7 @@ def test_no_firewall_is_judged_while_one_is_tried(deployed: keeper.Deployed) -> 
         assert kept._firewall(failed) is None
     # Other files than were loaded keep nothing open: edited by hand, or a deploy has died.
     deployed.record.write_text(f"{'0' * 64}  {deployed.record}\n*nat\n")
-    assert kept._firewall(FIREWALL) == Repair(
-        "firewall", "gone: *nat", (("systemctl", "reload-or-restart", FIREWALL.name),)
-    )
+    assert kept._firewall(FIREWALL) == Repair("firewall", "gone: *nat", (("systemctl", "restart", FIREWALL.name),))
 
 
 def test_what_was_put_back_outlives_the_keeper(deployed: keeper.Deployed) -> None:

@@ -91,10 +91,20 @@ def test_what_begins_at_a_tunnels_far_end_is_counted(case: str) -> None:
     rules = firewall.firewall(office).rules.text.splitlines()
     into = [line for line in rules if line.startswith(("-A vpc-openvpn-to-office ", "-A vpc-openvpn-to-router "))]
     answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
-    assert {line.rpartition(" ")[2] for line in into if answers not in line} == {"vpc-openvpn-begun", "DROP"}
-    counted = [line for line in rules if line.startswith("-A vpc-openvpn-begun -i ")]
-    assert len(counted) == len(office.interfaces)
-    assert all(f"-i {each} " in line for each, line in zip(office.interfaces, counted, strict=True))
+    assert {line.rpartition(" ")[2] for line in into if answers not in line} == {
+        "vpc-openvpn-begun",
+        "vpc-openvpn-end-begun",
+        "DROP",
+    }
+    # BFD and pings of the tunnel's end have their own count, whatever hosts behind it have begun.
+    ends = [line for line in into if line.endswith("-j vpc-openvpn-end-begun")]
+    assert len(ends) == 2 * len(office.tunnels)
+    assert all(
+        any(f"-s {each.nat_address} -d {each.office_address} " in line for each in office.tunnels) for line in ends
+    )
+    for chain in ("vpc-openvpn-begun", "vpc-openvpn-end-begun"):
+        counted = [line for line in rules if line.startswith(f"-A {chain} -i ")]
+        assert all(f"-i {each} " in line for each, line in zip(office.interfaces, counted, strict=True))
     said = (ROOT / "docs/site-file.md").read_text(encoding="utf-8")
     for figure in (firewall.BEGUN["a_second"], firewall.BEGUN["burst"], firewall.BEGUN["at_a_time"]):
         assert f" {figure:,} " in said, figure

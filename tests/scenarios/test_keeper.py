@@ -10,6 +10,7 @@ from difflib import unified_diff
 
 import pytest
 
+from tests.scenarios.flows import changed
 from tests.scenarios.harness import Host, World
 from tests.scenarios.states import REPAIRS, all_home, remember
 from tests.scenarios.test_neighbours import kept
@@ -31,6 +32,9 @@ ip -o -4 address | cut -d ' ' -f 2-7 | sort
 ip -o link | grep -o ' tun[^ ]* <[^>]*> mtu [0-9]*' | sort
 """
 FLUSH = "for table in raw mangle nat filter; do iptables -t $table -F; iptables -t $table -X; done"
+
+# systemd starts it again after 0.2 s.
+KILLED = "systemctl kill -s KILL {0}; sleep 0.05; systemctl is-active --quiet {0} || echo {0} is gone"
 
 # By host and kind: what the keeper counts it as, if it is the keeper's to mend, and the fault.
 FAULTS = {
@@ -70,7 +74,7 @@ FAULTS = {
         ("vpc-openvpn-bird.service", "systemctl stop vpc-openvpn-bird"),
         ("vpc-openvpn-monitor.service", "systemctl stop vpc-openvpn-monitor"),
         ("openvpn-client@vpc-us-east-1a.service", "systemctl stop openvpn-client@vpc-us-east-1a"),
-        *(("", f"systemctl kill -s KILL {unit}; sleep 0.05") for unit in ("vpc-openvpn-bird", "vpc-openvpn-monitor")),
+        *(("", KILLED.format(unit)) for unit in ("vpc-openvpn-bird", "vpc-openvpn-monitor")),
         ("tun-1", "systemctl kill -s KILL vpc-openvpn-keeper && ip link set tun-1 down"),
     ],
     (NAT, "units"): [
@@ -205,30 +209,27 @@ BROKEN = {
 MENDED = f"mv /root/rules {RULES}"
 # Nothing of ours runs at all.
 UNIT = "/etc/systemd/system/vpc-openvpn-firewall.service.d"
-NO_SANDBOX = f"mkdir {UNIT} && printf '[Service]\\nBindPaths=/nowhere\\n' > {UNIT}/test.conf"
+# Each with what undoes it, which no deploy would.
+FAULTS_OF_ITS_UNIT = {name: (f"cp {RULES} /root/rules && {fault}", MENDED) for name, fault in BROKEN.items()} | {
+    "a sandbox that cannot be set up": (
+        f"mkdir {UNIT} && printf '[Service]\\nBindPaths=/nowhere\\n' > {UNIT}/test.conf && systemctl daemon-reload",
+        f"rm -r {UNIT} && systemctl daemon-reload",
+    )
+}
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize(
-    ("fault", "mend"),
-    [
-        *(pytest.param(f"cp {RULES} /root/rules && {fault}", MENDED, id=name) for name, fault in BROKEN.items()),
-        pytest.param(NO_SANDBOX, f"rm -r {UNIT} && systemctl daemon-reload", id="a sandbox that cannot be set up"),
-    ],
-)
-def test_a_nat_whose_rules_do_not_load_is_closed(world: World, fault: str, mend: str) -> None:
+@pytest.mark.parametrize("broken", FAULTS_OF_ITS_UNIT)
+def test_a_nat_whose_rules_do_not_load_is_closed(world: World, broken: str) -> None:
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
     all_home()
     app.reaches(WEB)
-    nat.succeeds(fault)
-    nat.power_cycle()
-    nat.eventually("ip -4 -o address show eth0 | grep -q inet", 20)
-    app.cannot_reach(WEB)
-    web.fails(SSH)
-    DESK.succeeds(SSH)  # the office is among the operators
-    nat.fails("systemctl is-active vpc-openvpn-firewall")
+    with changed(nat, *FAULTS_OF_ITS_UNIT[broken]):
+        nat.power_cycle()
+        nat.eventually("ip -4 -o address show eth0 | grep -q inet", 20)
+        is_closed(app, web)
+        nat.fails("systemctl is-active vpc-openvpn-firewall")
     # Retried until it succeeds.
-    nat.succeeds(mend)
     nat.eventually("systemctl is-active vpc-openvpn-firewall", WITHIN)
     app.eventually(f"ping -q -c 1 -W 1 {WEB}", WITHIN)
     web.fails(SSH)
@@ -244,8 +245,7 @@ def is_closed(app: Host, web: Host) -> None:
 
 
 def opens_with_its_rules(world: World, nat: Host, app: Host) -> None:
-    """Once they are back, by itself; nothing is left to deploy."""
-    nat.succeeds(MENDED)
+    """By itself; nothing is left to deploy."""
     app.eventually(f"ping -q -c 1 -W 1 {WEB}", WITHIN)
     all_home()
     assert world.plan("--limit", NAT).pending == {}
@@ -256,23 +256,25 @@ def test_a_nat_without_its_file_of_rules_is_closed_when_they_are_flushed(world: 
     """As after a deploy that has died: what is on the disk is not what was loaded."""
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
     all_home()
-    nat.succeeds(f"mv {RULES} /root/rules && {FLUSH}")
-    nat.eventually("iptables -S INPUT | grep -e -j", WITHIN)
-    is_closed(app, web)
-    nat.succeeds("journalctl -u vpc-openvpn-keeper -p err -o cat | grep 'cannot put back firewall'")
+    with changed(nat, f"mv {RULES} /root/rules && {FLUSH}", MENDED):
+        nat.eventually("iptables -S INPUT | grep -e -j", WITHIN)
+        is_closed(app, web)
+        nat.succeeds("journalctl -u vpc-openvpn-keeper -p err -o cat | grep 'cannot put back firewall'")
     opens_with_its_rules(world, nat, app)
 
 
 @pytest.mark.attack
-def test_a_nat_whose_rules_are_flushed_and_do_not_load_again_is_closed(world: World) -> None:
+@pytest.mark.parametrize("broken", [next(iter(BROKEN)), "a sandbox that cannot be set up"])
+def test_a_nat_whose_rules_are_flushed_and_do_not_load_again_is_closed(world: World, broken: str) -> None:
     """Their chains are still there, and empty; the unit that has loaded them is `active`."""
     nat, app, web = Host(NAT), Host("app-us-east-1a"), Host("web")
     all_home()
-    nat.succeeds(f"cp {RULES} /root/rules && {BROKEN['a word that iptables does not know']} && iptables -F")
-    nat.eventually("iptables -S vpc-openvpn-forward | grep -x -e '-A vpc-openvpn-forward -j DROP'", WITHIN)
-    is_closed(app, web)
-    said = world.run("./vpc", "status")
-    assert said.status in (1, 2) and f"{NAT}: firewall is gone, and cannot be put back" in said.output, said.output
+    with changed(nat, *FAULTS_OF_ITS_UNIT[broken]):
+        nat.succeeds("iptables -F")
+        nat.eventually("iptables -S vpc-openvpn-forward | grep -x -e '-A vpc-openvpn-forward -j DROP'", WITHIN)
+        is_closed(app, web)
+        said = world.run("./vpc", "status")
+        assert said.status in (1, 2) and f"{NAT}: firewall is gone, and cannot be put back" in said.output, said.output
     opens_with_its_rules(world, nat, app)
 
 
