@@ -38,9 +38,11 @@ EARLIER_WANTS = ("nftables.service", "netfilter-persistent.service")
 # So long after its question went there an answer may come by a detour: what a resolver waits for (resolv.conf(5)).
 DETOUR_ANSWERS = 5  # seconds
 DETOUR_MASK = "255.255.255.240"  # no subnet of a VPC is smaller than a /28
-# What each tunnel's far end may begin. The kernel's table has 65,536 entries on a router with 1 GB of memory
-# (nf_conntrack_max in Documentation/networking/nf_conntrack-sysctl.rst), and most entries last for half a minute.
+# What hosts of each zone may begin, and the tunnel's end itself. With more than 1 GB of memory the kernel's table has
+# 65,536 entries (else one for 128 KB: nf_conntrack_init_start in net/netfilter/nf_conntrack_core.c), and most entries
+# last for half a minute.
 BEGUN = {"a_second": 200, "burst": 1000, "at_a_time": 4096}
+END_BEGUN = {"a_second": 20, "burst": 100, "at_a_time": 256}
 UNDO_AFTER = 45  # seconds: a new ssh connection takes two; one that is locked out gives up after ten
 
 
@@ -75,7 +77,7 @@ def firewall(plan: HostPlan) -> Firewall:
             exporter_port=EXPORTER_PORT,
             detour_answers=DETOUR_ANSWERS,
             detour_mask=DETOUR_MASK,
-            begun=BEGUN,
+            begun={"vpc-openvpn-begun": BEGUN, "vpc-openvpn-end-begun": END_BEGUN},
         ),
         rules6=view(paths.FIREWALL_RULES6, plan.role, plan=plan),
         routes=view(

@@ -426,6 +426,13 @@ def test_a_zone_that_has_all_connections_that_it_may_have_begins_no_more(world: 
             APP_B.succeeds(connect)
         assert 0.9 * BEGUN["at_a_time"] < entries <= BEGUN["at_a_time"]
         APP.eventually(connect, 60)
+        # The tunnel itself comes back meanwhile: its ends begin what they say to each other anew.
+        with Background(APP, f"{PEERS} flood {APPS} {DESKS} 2000 40000 {4 * BEGUN['a_second']}"):
+            OFFICE.eventually(f"[ $({ENTRIES}) -gt {0.9 * BEGUN['at_a_time']:.0f} ]", 40)
+            NAT.succeeds("systemctl restart openvpn-server@office")
+            OFFICE.eventually(f"birdc -s /run/vpc-openvpn/bird.ctl show bfd sessions | grep -q '^{FAR} .* Up '", 15)
+            DESK.eventually(f"ping -c 1 -W 1 {APPS}", 5)
+            assert int(OFFICE.succeeds(ENTRIES)) > 0.9 * BEGUN["at_a_time"]
 
 
 @long_form
