@@ -57,13 +57,13 @@ def ask_secret(question: str) -> str | None:
         return None
     try:
         return getpass.getpass(question)
-    except EOFError:
+    except (EOFError, UnicodeDecodeError):  # what is no text is no passphrase that a key has
         return ""
 
 
 def can_open(file: str) -> bool:
     """Whether the passphrase of a key's file is known, or can be asked for."""
-    return file in _typed.by_file or (_there() and not _typed.complete)
+    return file in _typed.by_file or _there()
 
 
 def opened(file: str, unlock: Callable[[str], T | None], question: str, tries: int = 1) -> T | None:
@@ -93,6 +93,7 @@ def handed_on() -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """For a process that is begun in the block, and ends in it: what its environment has more, and the descriptors that
     it inherits. It learns there, too, when this process has gone.
     """
+    _occupy_standard_input()
     reading, writing = os.pipe()
     try:
         os.write(writing, json.dumps({"typed": _typed.by_file, "complete": _typed.complete}).encode() + b"\n")
@@ -127,6 +128,14 @@ def take_over() -> int | None:
 def answers() -> bool:
     """Whether standard input is a terminal. It may be closed, and is then no file at all."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _occupy_standard_input() -> None:
+    """Where it is closed, the next file that is opened would be it."""
+    try:
+        os.fstat(0)
+    except OSError:
+        os.open(os.devnull, os.O_RDONLY)
 
 
 def _there() -> bool:

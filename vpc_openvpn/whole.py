@@ -4,16 +4,19 @@ A process that is killed at any instant leaves the old file or the new one, and 
 which the next that is `alone` removes.
 """
 
+import errno
 import fcntl
 import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
+PATIENCE = 10.0  # seconds
 _DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")
 
 
@@ -59,9 +62,10 @@ def alone(directory: Path, names: Sequence[str], *, wait: bool) -> Iterator[None
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(handle, PATIENCE if wait else 0)
         except BlockingIOError:
-            raise
+            why = "another process has it locked" + (f" for {PATIENCE:g} s" if wait else "")
+            raise BlockingIOError(errno.EAGAIN, why, str(directory)) from None
         except OSError:
             pass  # a file system without locks
         else:
@@ -69,6 +73,18 @@ def alone(directory: Path, names: Sequence[str], *, wait: bool) -> Iterator[None
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, patience: float) -> None:
+    """Any user who may read a directory may lock it: it is not waited for without an end."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _sweep(directory: Path, names: Sequence[str]) -> None:

@@ -31,7 +31,8 @@ def data(ssh: Ssh) -> dict[str, str | int | bool]:
 
 
 def check(site: Site) -> None:
-    """Raise SiteError if a file that the site names for ssh cannot be used: private keys, known_hosts.
+    """Raise SiteError if a file that is used for ssh cannot be: private keys and known_hosts, which the site names, and
+    OpenSSH's configuration.
 
     Asks for no passphrase, connects nowhere.
     """
@@ -40,6 +41,8 @@ def check(site: Site) -> None:
         ("office", "ssh", "key"): site.office.ssh.key,
         **{("zones", index, "nat", "ssh", "key"): zone.nat.ssh.key for index, zone in enumerate(site.zones)},
     }
+    if why := host_keys.complaint_about_config():
+        raise SiteError(f"~/.ssh/config cannot be read: {why}.\nSee: ssh -G x; correct it. Nothing was connected to.")
     problems = []
     for path, file in files.items():
         try:

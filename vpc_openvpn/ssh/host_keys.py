@@ -59,6 +59,15 @@ class _Explained(Strict):
             raise SSHException(f"its ssh host key is not trusted: {error}. Nothing was sent to it. {mend}") from None
 
 
+def complaint_about_config() -> str:
+    """Why OpenSSH's configuration of this user cannot be read; empty where it can."""
+    try:
+        pyinfra_client.get_ssh_config(None)
+    except (OSError, SSHException, ValueError) as error:
+        return str(error)
+    return ""
+
+
 def name(ssh: Ssh) -> str:
     """What known_hosts calls a host. Connects nowhere."""
     config = pyinfra_client.get_ssh_config(None)
@@ -79,11 +88,16 @@ def shown(ssh: Ssh, patience: float = TIMEOUT) -> Iterator[paramiko.PKey]:
         try:
             transport.get_security_options().key_types = (kind,)
             transport.start_client(timeout=patience)
-            yield transport.get_remote_server_key()
+            key = transport.get_remote_server_key()
         except paramiko.ssh_exception.IncompatiblePeer:
             continue  # it has no key of this kind
+        except (OSError, EOFError, SSHException):
+            raise
+        except Exception as error:  # what paramiko's parser meets in what a host has chosen to say
+            raise SSHException(f"what it says is no ssh: {error}") from None
         finally:
             transport.close()
+        yield key
 
 
 def known(ssh: Ssh) -> list[paramiko.PKey]:
@@ -261,7 +275,7 @@ def _entry(line: str) -> _Entry | None:
         key = PKey.from_type_string(kind, data)
     except UnknownKeyType:
         return None
-    except SSHException as error:
+    except Exception as error:  # SSHException, and what else paramiko's parser meets
         raise ValueError from error
     return _Entry(words[0] if marked else "", hosts, key)
 

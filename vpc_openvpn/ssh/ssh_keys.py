@@ -76,7 +76,8 @@ def load(file: Path) -> PKey:
     question = f"Passphrase of {file} (asked once; `ssh-add {quote(str(file))}` spares it): "
     key = find(file)
     if key is None:
-        key = terminal.opened(str(file), unlock, question, TRIES)
+        with suppress(terminal.NoTerminalError):
+            key = terminal.opened(str(file), unlock, question, TRIES)
     if key is None:
         raise UnusableKeyError(file, "has another passphrase", f"add it to an agent: ssh-add {quote(str(file))}")
     return key
