@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from vpc_openvpn.site.plan import OFFICE
+
 TAKE_BACK = "take_back"  # as --data takes it
 _HEADER = "# Written by vpc-openvpn: certificates that this host trusts, with its own, and those that were replaced.\n"
 _LINE = re.compile("([a-z0-9-]+) ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
@@ -61,9 +63,12 @@ def taken_back(on: str, wanted: Mapping[str, tuple[str, ...]], found: Pins, mean
     for host, pins in wanted.items():
         old = sorted(found.replaced.intersection(pins))
         if old and host not in meant.split(","):
+            # A NAT that has fallen says what it likes, and a new identity of the office costs every tunnel.
+            new = f", or make new ones: ./vpc identities revoke {host}"
+            lie = f". Where {on} alone says this, it may have fallen: ./vpc identities revoke {on}"
             yield (
                 f"{on}: the identity of {host} in the folder, {old[0][:23]}…, is one that a deploy has replaced: an old"
                 f" backup, or a checkout from before a rotation? What has an old disk of {host} would be trusted again."
-                " Fetch the newest identities (git pull; git log --stat in the identities' folder), or make new ones:"
-                f" ./vpc identities revoke {host}. If the old one is meant: --data {TAKE_BACK}={host}"
+                " Fetch the newest identities (git pull; git log --stat in the identities' folder)"
+                f"{new if on in (host, OFFICE) else lie}. If the old one is meant: --data {TAKE_BACK}={host}"
             )

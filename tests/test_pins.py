@@ -82,6 +82,17 @@ def test_an_identity_that_was_replaced_wants_its_hosts_name(meant: str, refused:
         assert f"./vpc identities revoke {A}" in said[0] and said[0].endswith(f"--data take_back={A}")
 
 
+@pytest.mark.attack
+def test_one_nats_word_against_the_office_has_the_nat_revoked() -> None:
+    """What it remembers is a file of its own; the office's new identity would cost every tunnel."""
+    ours = {A: (NEW,), OFFICE: (OTHER,)}
+    [said] = pins.taken_back(A, ours, replace(known(office=OTHER), replaced=frozenset([OTHER])), "")
+    assert f"Where {A} alone says this, it may have fallen: ./vpc identities revoke {A}." in said
+    assert "revoke office" not in said
+    [own] = pins.taken_back(A, ours, replace(known(office=OTHER), replaced=frozenset([NEW])), "")
+    assert f"or make new ones: ./vpc identities revoke {A}." in own
+
+
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A run of pyinfra's: what it is given (`data`, `yes`), and the lines that it shows."""
