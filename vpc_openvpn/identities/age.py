@@ -248,7 +248,7 @@ def _parse(text: str, origin: str) -> AgeIdentity | str:
         return "holds no age identity.\nIt must be what `age-keygen` writes: a line AGE-SECRET-KEY-1…"
     try:
         own = [x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]
-    except pyrage.IdentityError:
+    except (pyrage.IdentityError, UnicodeEncodeError):
         return "holds an age identity that is damaged or cut short.\nRestore it from your backup."
     of_plugins: list[Any] = []
     for line in lines:

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from vpc_openvpn.identities import age, files, material, people, recipients, writing
 from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.lock import Lock
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import Store
 from vpc_openvpn.identities.writing import Draft
@@ -34,6 +35,7 @@ def init(store: Store, plans: Mapping[str, HostPlan], *, ours: bool = False) -> 
         if not os.path.lexists(store.recipients_path):
             yield from _begin(store)
         to = store.recipients()
+        _refuse_strange_keys(store, lock, plans)
         drafts = [draft for host, plan in plans.items() for draft in _drafts(store, host, plan, to)]
         yield from people.news(store, lock, to)
         old = store.secret_paths()
@@ -68,6 +70,18 @@ def _refuse_lost_keys(store: Store, plans: Mapping[str, HostPlan]) -> None:
                 f"{writing.ACCEPT} && ./vpc identities init; then deploy to every host."
                 for host in lost
             )
+        )
+
+
+def _refuse_strange_keys(store: Store, lock: Lock, plans: Mapping[str, HostPlan]) -> None:
+    """A key that we wrote is in the lock before it is written; age does not sign, so another may be an attacker's."""
+    new = [plan for host, plan in plans.items() if not store.certificate_path(host).exists()]
+    keys = [store.key_path(plan.host) for plan in new]
+    keys += [store.tls_crypt_path(plan.zone) for plan in new if isinstance(plan, NatPlan)]
+    for path in [path for path in keys if lock.files and path.exists() and path.name not in lock.files]:
+        raise CredentialsError(
+            f"{path} is not in recipients.lock, so another may have put it there, and know what it holds.\n"
+            f"Look: git log --stat -- {quote(str(path))}; then remove it; or, if it is yours: {writing.ACCEPT}"
         )
 
 

@@ -222,7 +222,8 @@ def _left(store: Store, lock: Lock, to: Sequence[Recipient]) -> Iterator[str]:
     for key in {*lock.recipients} - {each.key for each in to}:
         gone = Recipient(key, lock.recipients[key])
         yield f"{gone} is no recipient any more"
-        yield from _farewell(gone, _readable(store, lock, key))
+        # All of them: a run that was killed may have written some already, and the lock has forgotten who read those.
+        yield from _farewell(gone, store.secret_paths())
 
 
 def _farewell(gone: Recipient, secrets: Sequence[Path]) -> Iterator[str]:
@@ -269,7 +270,7 @@ def _twins(store: Store, sums: dict[str, str]) -> list[list[Path]]:
     same = defaultdict(list)
     for path in store.secret_paths():
         same[sums[path.name]].append(path)
-    return [paths for paths in same.values() if len(paths) > 1]
+    return [paths for paths in same.values() if len({path.name.partition(".")[0] for path in paths}) > 1]
 
 
 def _text(store: Store) -> str:

@@ -78,7 +78,7 @@ def parse(line: str) -> Recipient | str | None:
         kind, make = (PLUGIN, plugin.Recipient.from_str) if _PLUGIN.fullmatch(key) else (AGE, x25519.Recipient.from_str)
     try:
         make(key)
-    except pyrage.RecipientError:
+    except (pyrage.RecipientError, UnicodeEncodeError):
         return "is not an age public key" if kind == AGE else "holds a public key that is damaged or cut short"
     if not name.isprintable():
         return "has a name with characters that cannot be printed"

@@ -85,7 +85,10 @@ def _of_tunnel(store: Store, zone: str) -> tuple[str | None, int | None]:
     except CredentialsError:  # it says what it does not need to: a certificate is shown without any key
         return None, None
     said = _CREATED.search(text)
-    since = int(datetime.fromisoformat(f"{said[1]}T00:00:00+00:00").timestamp()) if said else None
+    try:
+        since = int(datetime.fromisoformat(f"{said[1]}T00:00:00+00:00").timestamp()) if said else None
+    except ValueError:
+        since = None
     return hashlib.sha256(text.encode()).hexdigest(), since
 
 

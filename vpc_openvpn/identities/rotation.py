@@ -20,6 +20,7 @@ from pathlib import Path
 
 from vpc_openvpn.identities import files, init, material, writing
 from vpc_openvpn.identities.errors import CredentialsError
+from vpc_openvpn.identities.lock import Lock
 from vpc_openvpn.identities.recipients import Recipient
 from vpc_openvpn.identities.store import NEXT, OLD, Store
 from vpc_openvpn.identities.writing import Draft, Move
@@ -90,8 +91,21 @@ def check(store: Store) -> None:
     """Raise CredentialsError where the folder is not as its lock says, or takes no file: for the sake of what is done
     before `prepare`, and cannot be taken back.
     """
-    with writing.begun(store):
+    with writing.begun(store) as lock:
+        _recipients(store, lock)
         files.try_out(store.folder)
+
+
+def _recipients(store: Store, lock: Lock) -> list[Recipient]:
+    """To whom a new identity is encrypted: to no recipient to whom nothing else is."""
+    to = store.recipients()
+    if lock.recipients and (new := [each for each in to if each.key not in lock.recipients]):
+        raise CredentialsError(
+            f"{', '.join(map(str, new))}: in {store.recipients_path}, and no secret is encrypted to that yet. A new"
+            " identity would be the first that is.\nDo you know that key? git log -p recipients.txt; then type:"
+            " ./vpc identities reencrypt"
+        )
+    return to
 
 
 def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part]) -> Iterator[str]:
@@ -106,41 +120,34 @@ def prepare(store: Store, plans: Mapping[str, HostPlan], wanted: Iterable[Part])
         else:
             store.private_key(part.host)
     with writing.begun(store) as lock:
-        to = store.recipients()
-        if lock.recipients and (new := [each for each in to if each.key not in lock.recipients]):
-            raise CredentialsError(
-                f"{', '.join(map(str, new))}: in {store.recipients_path}, and no secret is encrypted to that yet. A new"
-                " identity would be the first that is.\nDo you know that key? git log -p recipients.txt; then type:"
-                " ./vpc identities reencrypt"
-            )
+        to = _recipients(store, lock)
         drafts = [
             draft
             for part in todo
             for draft in (
-                _next_tls_crypt(store, part, to) if part.zone else _next_host(store, plans[part.host], part, to)
+                _next_tls_crypt(store, lock, part, to) if part.zone else _next_host(store, plans[part.host], part, to)
             )
         ]
         for draft in writing.write(store, lock if lock.files else lock.naming(to), None, drafts):
             yield f"created {draft.path}"
 
 
-def _next_tls_crypt(store: Store, part: Part, to: Sequence[Recipient]) -> Iterator[Draft]:
+def _next_tls_crypt(store: Store, lock: Lock, part: Part, to: Sequence[Recipient]) -> Iterator[Draft]:
+    # One that is ours is in the lock before it is written. Another may be an attacker's: age does not sign.
     path = part.key(store, NEXT)
-    if not path.exists():
-        yield writing.secret(path, material.new_static_key(), to, new=True)
+    if not path.exists() or path.name not in lock.files:
+        yield writing.secret(path, material.new_static_key(), to, new=not path.exists())
 
 
 def _next_host(store: Store, plan: HostPlan, part: Part, to: Sequence[Recipient]) -> Iterator[Draft]:
-    # The key comes first: its certificate can always be made from it, and is what peers go by.
-    key, path = None, part.key(store, NEXT)
-    if not path.exists():
+    path, certificate_path = part.key(store, NEXT), store.certificate_path(part.host, NEXT)
+    if not certificate_path.exists():
+        # The key comes first. One without a certificate is pinned nowhere, and may be an attacker's: age does not sign.
         key = material.new_key()
-        yield writing.secret(path, material.key_to_pem(key), to, new=True)
-    path = store.certificate_path(part.host, NEXT)
-    if not path.exists():
+        yield writing.secret(path, material.key_to_pem(key), to, new=not path.exists())
         role = material.Role.SERVER if isinstance(plan, NatPlan) else material.Role.CLIENT
-        certificate = material.certificate(key or store.key(part.host, NEXT), part.host, role)
-        yield writing.certificate(path, init.for_people(part.host, certificate), certificate, new=True)
+        certificate = material.certificate(key, part.host, role)
+        yield writing.certificate(certificate_path, init.for_people(part.host, certificate), certificate, new=True)
 
 
 def switch(store: Store, wanted: Iterable[Part]) -> Iterator[str]:

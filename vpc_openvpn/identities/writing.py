@@ -22,7 +22,7 @@ from vpc_openvpn.identities import lock as locks
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.lock import Lock, Seal
 from vpc_openvpn.identities.recipients import Recipient
-from vpc_openvpn.identities.store import Store, sum_of
+from vpc_openvpn.identities.store import NEXT, OLD, Store, sum_of
 from vpc_openvpn.site.plan import HostPlan
 
 # A secret file is ciphertext, for which git keeps no mode: this is the second lock, not the first.
@@ -154,13 +154,14 @@ def exchanged(store: Store, lock: Lock, sums: Mapping[str, str]) -> list[str]:
             )
         else:
             found.append(f"{path} is another file than recipients.lock has.")
-    certificates = sorted(name for name in sums if name.endswith(".crt"))
-    if lock.files:  # it begins with every certificate, and peers pin what is here
-        found += [
-            f"{store.folder / name} is not in recipients.lock: {sums[name]}."
-            for name in certificates
-            if name not in lock.files
-        ]
+    # It begins with every certificate, and peers pin what is here. It has each key of a rotation before that is there:
+    # another may be an attacker's, because age does not sign. (A host's only key may be older than the lock.)
+    if lock.files:
+        for name in sorted({*sums} - {*lock.files}):
+            if name.endswith(".crt"):
+                found.append(f"{store.folder / name} is not in recipients.lock: {sums[name]}.")
+            elif name.endswith((f".{NEXT}.key.age", f".{OLD}.key.age")):
+                found.append(f"{store.folder / name} is not in recipients.lock; who wrote it may know what it holds.")
     return found
 
 
