@@ -12,7 +12,8 @@ import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyinfra.api import Config, Host, Inventory
+from paramiko import SSHException
+from pyinfra.api import Config, Host, Inventory, StringCommand
 from pyinfra.api import State as PyinfraState
 from pyinfra.connectors.util import OutputLine
 
@@ -184,3 +185,15 @@ def test_a_session_that_was_opened_ahead_is_the_next_commands(host: Host) -> Non
     assert (taken.number, transport.opened) == (1, 1)
     following: Any = connector._session()
     assert (following.number, transport.opened) == (2, 2)
+
+
+@pytest.mark.parametrize("error", [EOFError(), SSHException("SSH session not active")])
+def test_a_connection_that_ends_as_a_command_begins_is_a_host_that_did_not_answer(host: Host, error: Exception) -> None:
+    def open_session() -> None:
+        raise error
+
+    connector = shell.Connector(host.state, host)
+    transport = SimpleNamespace(open_session=open_session)
+    connector.client = SimpleNamespace(get_transport=lambda: transport)  # type: ignore[assignment]
+    with pytest.raises(OSError, match=f"the connection to {host.name} was cut: .+"):
+        connector.run_shell_command(StringCommand("true"))

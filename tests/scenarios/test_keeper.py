@@ -199,6 +199,7 @@ def test_what_is_removed_again_and_again_is_put_back_and_said_louder(world: Worl
 
 RULES = "/etc/vpc-openvpn/firewall.rules"
 SSH = "timeout 3 bash -c 'exec 3<>/dev/tcp/198.51.100.21/22; head -c 4 <&3' | grep SSH"
+CLOSED = "iptables -S vpc-openvpn-forward | tail -n 1 | grep -x -e '-A vpc-openvpn-forward -j DROP'"
 BROKEN = {
     "a word that iptables does not know": f"sed -i '0,/^-A vpc-openvpn-input/s//& --nonsense/' {RULES}",
     "an empty file": f": > {RULES}",
@@ -212,7 +213,7 @@ UNIT = "/etc/systemd/system/vpc-openvpn-firewall.service.d"
 # Each with what undoes it, which no deploy would.
 FAULTS_OF_ITS_UNIT = {name: (f"cp {RULES} /root/rules && {fault}", MENDED) for name, fault in BROKEN.items()} | {
     "a sandbox that cannot be set up": (
-        f"mkdir {UNIT} && printf '[Service]\\nBindPaths=/nowhere\\n' > {UNIT}/test.conf && systemctl daemon-reload",
+        f"mkdir {UNIT} && printf '[Service]\\nReadOnlyPaths=/nowhere\\n' > {UNIT}/test.conf && systemctl daemon-reload",
         f"rm -r {UNIT} && systemctl daemon-reload",
     )
 }
@@ -228,6 +229,7 @@ def test_a_nat_whose_rules_do_not_load_is_closed(world: World, broken: str) -> N
         nat.power_cycle()
         nat.eventually("ip -4 -o address show eth0 | grep -q inet", 20)
         is_closed(app, web)
+        nat.succeeds(CLOSED)
         nat.fails("systemctl is-active vpc-openvpn-firewall")
     # Retried until it succeeds.
     nat.eventually("systemctl is-active vpc-openvpn-firewall", WITHIN)
@@ -271,7 +273,7 @@ def test_a_nat_whose_rules_are_flushed_and_do_not_load_again_is_closed(world: Wo
     all_home()
     with changed(nat, *FAULTS_OF_ITS_UNIT[broken]):
         nat.succeeds("iptables -F")
-        nat.eventually("iptables -S vpc-openvpn-forward | grep -x -e '-A vpc-openvpn-forward -j DROP'", WITHIN)
+        nat.eventually(CLOSED, WITHIN)
         is_closed(app, web)
         said = world.run("./vpc", "status")
         assert said.status in (1, 2) and f"{NAT}: firewall is gone, and cannot be put back" in said.output, said.output

@@ -209,6 +209,16 @@ class Connector(SSHConnector):
         """
         if print_input:
             echo(f"{self.host.print_prefix}>>> {command}", err=True)
+        try:
+            return self._answered(command, print_output=print_output, **arguments)
+        except (EOFError, SSHException) as error:  # as paramiko has it, where the connection ends at this moment
+            raise OSError(
+                f"the connection to {self.host.name} was cut: {str(error) or 'nothing comes any more'}"
+            ) from None
+
+    def _answered(
+        self, command: StringCommand, *, print_output: bool, **arguments: Unpack[ConnectorArguments]
+    ) -> tuple[bool, CommandOutput]:
         control = extract_control_arguments(arguments)
         channel = self.begin(command, **arguments)
         stdin = channel.makefile_stdin("wb")
