@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 
 from tasks import keeper, neighbours, paths
+from tasks.draining import ROTATION
 from tasks.views import netfilter_sandbox, view
 from templates import render
 from vpc_openvpn.diagnosis.routes import inside
@@ -15,6 +16,8 @@ from vpc_openvpn.remote.commit_confirm import Trial
 from vpc_openvpn.remote.effects import Loaded, Service
 from vpc_openvpn.remote.files import Directory, File
 from vpc_openvpn.site.plan import (
+    AGAIN,
+    ASIDE,
     EXPORTER_PORT,
     HOLD,
     LANS_RULE,
@@ -105,6 +108,9 @@ def firewall(plan: HostPlan) -> Firewall:
             closed6=render(f"{plan.role}{paths.FIREWALL_RULES6}.j2", plan=plan),
             tables={"probe": PROBE, "hold": HOLD, "wait": WAIT, "pin": PIN, "router": ROUTER, "zones": ZONES},
             route_protocol=ROUTE_PROTOCOL,
+            rotation=ROTATION,
+            drained=paths.DRAINED,
+            of_rotations=(AGAIN, ASIDE),
             trial=paths.TRIAL,
             undo_unit=paths.UNDO_UNIT,
             undo_after=UNDO_AFTER,

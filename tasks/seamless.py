@@ -13,11 +13,10 @@ from tasks import draining, paths
 from tasks.firewall import ROUTE_PROTOCOL
 from tasks.views import netfilter_sandbox
 from vpc_openvpn.remote import operations
-from vpc_openvpn.site.plan import OFFICE, ZONES, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
+from vpc_openvpn.site.plan import AGAIN, ASIDE, OFFICE, ZONES, HostPlan, NatPlan, OfficePlan, Tunnel, nat_host
 
 HOLD_UNIT = "vpc-openvpn-hold.service"
 UNDER_WAY = 0.5  # seconds: then what is on its way through a tunnel is answered, from another continent too
-AGAIN, ASIDE = 7580, 7590  # routing rules' priorities, between those of `wait` and `pin`: vpc_openvpn/site/plan.py
 TRUSTED = 90  # seconds until a NAT whose tunnel was restarted has proved itself
 
 
@@ -109,7 +108,8 @@ def _held(plan: NatPlan) -> str:
 
 
 def _left(tunnel: Tunnel) -> str:
-    # Asked before the tunnel's own table. Of a run that died the keeper removes it: it bears the mark of our rules.
+    # Asked before the tunnel's own table. While the zone is drained for a rotation, and be it one that died, keeper and
+    # deploys leave it; after that they remove it, because it bears the mark of our rules.
     ways = f"fwmark {tunnel.mark} lookup {ZONES} protocol {ROUTE_PROTOCOL}"
     return f"{_removed(ASIDE)}; ip -4 rule add priority {ASIDE} {ways} 2>&1 && sleep {UNDER_WAY}"
 

@@ -14,7 +14,7 @@ from tasks import paths, seamless
 from tests.rendered.cases import plans
 from vpc_openvpn.remote.facts import Probe
 from vpc_openvpn.site.load import ROOT
-from vpc_openvpn.site.plan import NatPlan, OfficePlan
+from vpc_openvpn.site.plan import AGAIN, ASIDE, NatPlan, OfficePlan
 
 ZONE = "us-east-1a"
 TUNNEL = cast(OfficePlan, plans("example")["office"]).connection_to(ZONE).tunnel
@@ -118,4 +118,4 @@ def test_a_kernel_without_a_queue_is_said_to_have_none(tmp_path: Path) -> None:
 def test_the_rule_stands_between_the_tables_of_waiting_and_of_pinned_connections() -> None:
     office = cast(OfficePlan, plans("example")["office"])
     for check in office.health_checks:
-        assert check.tunnel.tables.wait.id < seamless.AGAIN < seamless.ASIDE < check.tunnel.tables.pin.id
+        assert check.tunnel.tables.wait.id < AGAIN < ASIDE < check.tunnel.tables.pin.id

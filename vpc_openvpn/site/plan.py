@@ -21,6 +21,7 @@ BFD_MULTIPLIER = 5  # of BFD's packets that must all be lost
 # The office router's routing tables, in the order in which the kernel asks them. A table's number is its rule's
 # priority, too; a tunnel's own number is added.
 PROBE, HOLD, WAIT, PIN = 6700, 7000, 7300, 7600
+AGAIN, ASIDE = 7580, 7590  # rules of a rotation, after those of `wait` and before those of `pin`
 ROUTER, ZONES = 7899, 7900  # for what the router itself sends, and for all other packets to the VPC
 LANS_RULE, NO_LAN_RULE = 32764, 32765  # the last ones before the main table's, behind those of the router's owner
 MARK_MASK = "0xff000000"
