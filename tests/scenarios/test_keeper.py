@@ -213,7 +213,8 @@ UNIT = "/etc/systemd/system/vpc-openvpn-firewall.service.d"
 # Each with what undoes it, which no deploy would.
 FAULTS_OF_ITS_UNIT = {name: (f"cp {RULES} /root/rules && {fault}", MENDED) for name, fault in BROKEN.items()} | {
     "a sandbox that cannot be set up": (
-        f"mkdir {UNIT} && printf '[Service]\\nReadOnlyPaths=/nowhere\\n' > {UNIT}/test.conf && systemctl daemon-reload",
+        f"mkdir {UNIT} && printf '[Service]\\nInaccessiblePaths=/nowhere\\n' > {UNIT}/test.conf"
+        " && systemctl daemon-reload",
         f"rm -r {UNIT} && systemctl daemon-reload",
     )
 }
