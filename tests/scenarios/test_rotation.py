@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ class Flow:
             int(number): float(when) for when, number in re.findall(r"^\[([\d.]+)\].* icmp_seq=(\d+) ttl", output, re.M)
         }
         before = {number: times[max(each for each in times if each < number)] for number in sorted(missing(output))}
-        return [f"{number} after {time.strftime('%T', time.localtime(when))}" for number, when in before.items()]
+        return [f"{number} after {datetime.fromtimestamp(when):%T.%f}" for number, when in before.items()]
 
 
 @contextmanager
