@@ -39,6 +39,15 @@ def test_a_message_is_as_long_as_it_says_and_is_for_our_queue() -> None:
     assert text[20:] == struct.pack("=HH", 9, 2) + b"12345\0\0\0" + struct.pack("=HH", 8, 3) + b"1234"
 
 
+@pytest.mark.parametrize(
+    ("released", "highest", "steps"),
+    [(0, 0, []), (0, 1, [1]), (0, 50, [50]), (0, 51, [50, 51]), (70, 70, []), (70, 200, [120, 170, 200])],
+)
+def test_they_go_on_in_steps_that_a_tunnels_device_has_room_for(released: int, highest: int, steps: list[int]) -> None:
+    assert hold.steps(released, highest) == steps
+    assert hold.STEP < 500
+
+
 def test_rules_hold_what_begins_towards_the_office_and_pass_it_on_where_no_process_reads() -> None:
     begin, end = hold.rules(["192.168.50.0/24", "192.168.60.0/24"], "tun-office")
     queued = [" ".join(words) for words in begin if "NFQUEUE" in words]

@@ -19,6 +19,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,7 @@ import pytest
 from lab.state import REPOSITORY
 from tests.scenarios.flows import Background, changed, losing_nothing, missing, writing_all
 from tests.scenarios.harness import Host, World, comes_to_operation, lab
-from tests.scenarios.states import all_home, remember
+from tests.scenarios.states import MONITOR, all_home, remember
 
 LONG_SWEEP = pytest.mark.skipif(os.environ.get("SWEEP") != "full", reason="make test-sweep")
 LETTERS = "abc"
@@ -159,6 +160,22 @@ def test_no_packet_is_lost_while_all_hosts_get_other_identities(world: World) ->
     for letter in LETTERS:
         Host(f"nat-us-east-1{letter}").fails("iptables-save | grep hold-vpc-openvpn")
     OFFICE.fails("ip -4 rule | grep -e '^7580:' -e '^7590:'; ls /etc/vpc-openvpn/drained")
+
+
+def test_more_packets_than_a_tunnels_device_has_room_for_wait_and_go_on(world: World) -> None:
+    """It has room for 500. All at once, three of four were lost."""
+    hold = f"{MONITOR} hold tun-office 192.168.50.0/24"
+    pings = f"for each in 1 2 3 4; do ping -q -i 0.002 -c 1500 -W 5 {DESK} & done; wait"
+    with ThreadPoolExecutor(1) as beside:
+        pinging = beside.submit(Host("app-us-east-1a").succeeds, pings)
+        time.sleep(1)  # their connections are known
+        A.succeeds(f"systemd-run --quiet --collect --unit=test-hold --service-type=notify {hold}")
+        time.sleep(4)
+        A.succeeds("systemctl stop test-hold")
+        said = pinging.result()
+    held = A.succeeds("journalctl -u test-hold -o cat | sed -n 's/ packets have waited.*//p' | tail -n 1")
+    assert int(held) > 700
+    assert said.count(", 0% packet loss") == 4, said
 
 
 def test_a_seamless_rotation_that_is_killed_at_each_stage_goes_on(world: World, desk: Host) -> None:
