@@ -85,7 +85,7 @@ def test_down_removes_an_interrupted_up(moment: float) -> None:
     assert traces() - before == set()
 
 
-@pytest.mark.parametrize("hierarchy", cgroups.hierarchies(), ids=str)
+@pytest.mark.parametrize("hierarchy", [*cgroups.hierarchies()], ids=str)
 def test_down_removes_a_host_that_has_joined_one_hierarchy_alone(hierarchy: Path) -> None:
     """Where a machine mixes both versions, a start that is cut short stands between its two groups."""
     before = traces()
