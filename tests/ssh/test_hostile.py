@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import pty
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 from pyinfra.connectors.sshuserclient import client
 
 from tests.conftest import EXAMPLE_SITE
+from tests.ssh.server import showing
 from vpc_openvpn import whole
 from vpc_openvpn.site.load import SiteError, load
 from vpc_openvpn.site.plan import Ssh
@@ -55,21 +55,7 @@ class Short(paramiko.PKey):
 def hostile(tmp_path: Path) -> Iterator[Ssh]:
     """A host whose key was accepted once, and that shows one which no parser takes now."""
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = listening.accept()
-                except OSError:
-                    return
-                transport = paramiko.Transport(client)
-                transport.add_server_key(Short())
-                with suppress(Exception):
-                    transport.start_server(event=threading.Event(), server=paramiko.ServerInterface())
-
-        threading.Thread(target=serve, daemon=True).start()
+    with showing(Short()) as (port, _):
         known_hosts, key = tmp_path / "known_hosts", paramiko.ECDSAKey.generate()
         known_hosts.write_text(f"[127.0.0.1]:{port} {key.get_name()} {key.get_base64()}\n")
         yield Ssh(host="127.0.0.1", port=port, user="root", key=None, known_hosts=known_hosts)
