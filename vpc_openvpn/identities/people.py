@@ -14,7 +14,7 @@ from vpc_openvpn.identities import files, header, recipients, writing
 from vpc_openvpn.identities.errors import CredentialsError
 from vpc_openvpn.identities.lock import Lock
 from vpc_openvpn.identities.recipients import Recipient
-from vpc_openvpn.identities.store import Store, one_key
+from vpc_openvpn.identities.store import Store, are_twins, one_key
 
 ROTATE = "./vpc identities rotate all"
 CHECK = "./vpc identities recipients check"
@@ -270,7 +270,7 @@ def _twins(store: Store, sums: dict[str, str]) -> list[list[Path]]:
     same = defaultdict(list)
     for path in store.secret_paths():
         same[sums[path.name]].append(path)
-    return [paths for paths in same.values() if len({path.name.partition(".")[0] for path in paths}) > 1]
+    return [paths for paths in same.values() if are_twins(paths)]
 
 
 def _text(store: Store) -> str:

@@ -201,7 +201,7 @@ class Store:
                 same[hashlib.sha256(secret.encode()).digest()].append(path)
             del secret
         for twins in same.values():
-            if len({path.name.partition(".")[0] for path in twins}) > 1:  # a switch cut short has one key twice
+            if are_twins(twins):
                 raise CredentialsError(one_key(twins))
 
     def recipients(self) -> list[Recipient]:
@@ -332,6 +332,13 @@ class Store:
 def sum_of(data: bytes) -> str:
     """The sum of a secret's file, whose ends of lines git may have written in the way of another system."""
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def are_twins(paths: Sequence[Path]) -> bool:
+    """Whether these files, which hold the same, are of more than one tunnel or host: a switch that was cut short leaves
+    one key under two names.
+    """
+    return len({path.name.partition(".")[0] for path in paths}) > 1
 
 
 def one_key(twins: Sequence[Path]) -> str:
